@@ -1,0 +1,29 @@
+"""Evidence: one judged case, as the diagnosis sees it. Pure NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One case at which hand-written function and truth were both evaluated.
+
+    ``inputs`` maps argument names (``"params[0].W"`` for a leaf of a pytree) to arrays and numbers, static
+    options included; a cotangent is ``"cotangent"`` (or ``"cotangent[0]"``), a tangent ``"dW"``.
+    ``hand``, ``reference`` and ``truth`` are flat tuples of arrays, one per output leaf, in float64 (complex128); ``truth`` is
+    the oracle's value where it was computed (NaN elsewhere). ``failed`` says that this sample differs from the truth by more
+    than arithmetic explains.
+    """
+
+    case_id: str
+    dims: Mapping[str, int]
+    inputs: Mapping[str, np.ndarray]
+    hand: tuple[np.ndarray, ...]
+    reference: tuple[np.ndarray, ...]
+    truth: tuple[np.ndarray, ...]
+    failed: bool
+    dtype: str = "float64"
