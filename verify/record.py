@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
+
+from verify.serial import RecordError, build, dump, load, plain
+
+__all__ = [
+    "Cell", "ClaimRecord", "Counterexample", "Diagnosis", "Record", "RecordError", "Verdict", "exit_code_of",
+    "read_record", "write_record",
+]  # fmt: skip
 
 SCHEMA = 1
 
-Verdict = Literal[
-    "agrees", "wrong", "inaccurate", "reference_wrong", "convention", "unresolved", "error"
-]
+Verdict = Literal["agrees", "wrong", "inaccurate", "reference_wrong", "convention", "unresolved", "error"]
 CellVerdict = Literal[
     "agrees", "wrong", "inaccurate", "reference_wrong", "convention", "unresolved", "error",
     "skipped", "compiled_only",
@@ -20,6 +27,11 @@ CellVerdict = Literal[
 WORST_FIRST: tuple[Verdict, ...] = (
     "wrong", "error", "inaccurate", "unresolved", "reference_wrong", "convention", "agrees",
 )  # fmt: skip
+PASSING = frozenset({"agrees", "convention", "reference_wrong", "unresolved"})
+DID_NOT_RUN = frozenset({"skipped", "compiled_only"})
+
+ALL_AGREE, SOME_WRONG, INTERRUPTED, INTERNAL_ERROR, BAD_USAGE, NOTHING_RAN = range(6)
+"""Exit codes, as in pytest."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +48,8 @@ class Diagnosis:
 class Cell:
     """One backend, dtype, precision and mode of a claim.
 
-    ``worst_error`` is the largest relative error of an entry seen, ``bound`` what the arithmetic explains there,
-    ``smallest_visible_error`` the smallest relative error in one entry that this cell would have seen.
+    ``worst_error`` is the largest relative error of an entry seen, ``bound`` what the arithmetic explains
+    there, ``smallest_visible_error`` the smallest relative error in one entry that this cell would have seen.
     ``engine`` says what evaluated it (``symbolic``, ``concrete``, ``jax``), ``reason`` why it ended so.
     """
 
@@ -58,7 +70,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Counterexample:
-    """The simplest failing case found. Arrays are nested lists, keyed by argument (``params[0].W``)."""
+    """The simplest failing case found. Arrays are nested lists, keyed by argument (``params[0].W``).
+
+    A record that was read holds plain lists and numbers, ``{"re", "im"}`` for complex ones and a summary
+    ``{"shape", "dtype", "first"}`` for large arrays.
+    """
 
     id: str
     dims: Mapping[str, int]
@@ -71,9 +87,9 @@ class Counterexample:
     mode: str = "eager"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClaimRecord:
-    """The outcome of one claim. ``str(outcome)`` is the readable explanation; ``outcome.ok`` whether it passes."""
+    """The outcome of one claim. ``str(outcome)`` explains it; ``outcome.ok`` says whether it passes."""
 
     name: str
     module: str
@@ -99,6 +115,34 @@ class ClaimRecord:
     target: str = ""
     """What to paste after ``verify run`` to judge this claim alone: ``path.py::name``."""
 
+    @property
+    def ok(self) -> bool:
+        """Whether the claim passes; if a verdict is expected (``expect="wrong"``), whether it is that one."""
+        return self.verdict in PASSING if self.expected is None else self.verdict == self.expected
+
+    @property
+    def ok_when_strict(self) -> bool:
+        """As ``ok``, where of the verdicts only ``agrees`` passes."""
+        return self.verdict == (self.expected or "agrees")
+
+    @property
+    def ran(self) -> bool:
+        """Whether anything was evaluated: false if every cell was skipped or only compiled."""
+        return not self.cells or any(cell.verdict not in DID_NOT_RUN for cell in self.cells)
+
+    def __str__(self) -> str:
+        from verify.explain import explain
+
+        return explain(self)
+
+    __repr__ = __str__  # what `assert outcome.ok, outcome` prints under pytest
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"the outcome of {self.name} is more than true or false: "
+            "use `.ok` (it passes) or `.verdict` (agrees, wrong, ...)"
+        )
+
 
 @dataclass(frozen=True)
 class Record:
@@ -116,3 +160,79 @@ class Record:
     data: Mapping[str, Any] = field(default_factory=dict)
     """Results on real data (``--data``), by name."""
     schema: int = SCHEMA
+
+    @property
+    def summary(self) -> dict[str, int | float]:
+        """Claims, one count for each verdict word, cases, seconds."""
+        counts = Counter(claim.verdict for claim in self.claims)
+        cases = sum(claim.cases for claim in self.claims)
+        words = {word: counts[word] for word in reversed(WORST_FIRST)}
+        return {"claims": len(self.claims), **words, "cases": cases, "seconds": self.seconds}
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as strict JSON holds it (CONTRACT, "The record")."""
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("claims", "seconds")}
+        first = {"schema": self.schema, "exit_code": self.exit_code}
+        return plain({**first, **rest, "summary": self.summary, "claims": self.claims})
+
+
+def write_record(record: Record, path: str | Path) -> None:
+    """Writes a record as strict JSON, whole or not at all; OSError where the file cannot be written."""
+    dump(record.to_json(), Path(path))
+
+
+def read_record(path: str | Path) -> Record:
+    """Reads, checked, what ``write_record`` wrote: the file, or the folder of a run. Raises RecordError."""
+    path = Path(path)
+    if path.is_dir():
+        path /= "run.json"
+    content = load(path)
+    try:
+        return _record_from(content)
+    except RecordError as error:
+        raise RecordError(f"{path}: not a record of this version: {error}") from None
+
+
+def _record_from(content: Any) -> Record:
+    if not isinstance(content, dict) or "schema" not in content:
+        raise RecordError("it has no field 'schema'; is this the file of `verify run --json FILE`?")
+    schema = content["schema"]
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise RecordError(f"schema: got {schema}, wanted at most {SCHEMA}; update this package to read it")
+    summary = content.get("summary")
+    if not isinstance(summary, dict) or "seconds" not in summary:
+        raise RecordError("summary: wanted an object with claims, verdict counts, cases and seconds")
+    record = build(Record, {**content, "seconds": summary["seconds"]}, "")
+    for key, wanted in record.summary.items():
+        if key != "seconds" and summary.get(key) != wanted:
+            raise RecordError(f"summary.{key}: got {summary.get(key)}, but the claims listed give {wanted}")
+    return record
+
+
+def exit_code_of(
+    claims: Iterable[ClaimRecord],
+    *,
+    strict: bool = False,
+    unloaded: bool = False,
+    absent: bool = False,
+    interrupted: bool = False,
+    internal: bool = False,
+) -> int:
+    """The exit code of a run, the gravest first.
+
+    3 ``internal`` error or failed self-test, 2 ``interrupted``, 4 a target ``unloaded`` (the others are
+    judged nevertheless), 1 some claim does not pass, 5 nothing ran or a device asked for is ``absent``,
+    0 otherwise.
+    """
+    claims = tuple(claims)
+    if internal:
+        return INTERNAL_ERROR
+    if interrupted:
+        return INTERRUPTED
+    if unloaded:
+        return BAD_USAGE
+    if not all(claim.ok_when_strict if strict else claim.ok for claim in claims):
+        return SOME_WRONG
+    if absent or not any(claim.ran for claim in claims):
+        return NOTHING_RAN
+    return ALL_AGREE

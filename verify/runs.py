@@ -1,0 +1,232 @@
+"""Run folders under ``reports/``: what a run leaves behind: nothing recorded is lost, a case replays.
+
+reports/20250107T101530.123Z-3f2a/
+    started.json    seed, command line, environment: written first
+    claims.jsonl    one judged claim a line, on the disk before the next claim starts
+    cases/ID.npz    the inputs of recorded cases, bit for bit
+    run.json, report.md, report.html    written when the run ends
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import re
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verify.case_file import pack, unpack
+from verify.record import (
+    INTERRUPTED,
+    SCHEMA,
+    ClaimRecord,
+    Record,
+    RecordError,
+    read_record,
+    write_record,
+)
+from verify.serial import build, dump, dumps, load, parse, write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_RUN = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{4,}")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,199}")
+
+
+class ReportsError(Exception):
+    """The reports folder cannot be written, or what was asked for is not in it: one message."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @classmethod
+    def create(
+        cls,
+        root: str | Path,
+        seed: int,
+        argv: Sequence[str] = (),
+        environment: Mapping[str, Any] | None = None,
+    ) -> RunFolder:
+        """A new folder ``root/<UTC stamp>-<short id>``."""
+        now = datetime.now(UTC)
+        stamp = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
+        folder = cls(Path(root) / f"{stamp}-{secrets.token_hex(2)}")
+        with _writing(folder.path):
+            (folder.path / "cases").mkdir(parents=True)
+            started = {"schema": SCHEMA, "seed": seed, "argv": list(argv), "started": now.isoformat()}
+            dump({**started, "environment": environment or {}}, folder.path / "started.json")
+        return folder
+
+    def append_claim(self, claim: ClaimRecord) -> None:
+        """Adds a line to ``claims.jsonl`` and waits until it is on the disk."""
+        path = self.path / "claims.jsonl"
+        with _writing(path), open(path, "ab+") as file:
+            _drop_torn_line(file)
+            file.write(dumps(claim).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def claims(self) -> tuple[ClaimRecord, ...]:
+        """The claims recorded so far; a last line that the machine did not finish writing is left out."""
+        path = self.path / "claims.jsonl"
+        if not path.exists():
+            return ()
+        lines = path.read_bytes().split(b"\n")[:-1]
+        return tuple(_claim_from(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1))
+
+    def save_case(self, case_id: str, arrays: Mapping[str, Any]) -> Path:
+        """Writes the arrays of a case, bit for bit, in every dtype; without pickle."""
+        path = self._case_path(case_id)
+        content = pack(arrays)
+        with _writing(path):
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, content)
+        return path
+
+    def load_case(self, case_id: str) -> dict[str, np.ndarray]:
+        """The arrays of a case as they were saved."""
+        path = self._case_path(case_id)
+        try:
+            return unpack(path.read_bytes())
+        except FileNotFoundError:
+            raise ReportsError(f"{path}: there is no such case") from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ReportsError(f"{path}: this case is damaged: {error}") from None
+
+    def case_ids(self) -> list[str]:
+        return sorted(path.stem for path in self.path.glob("cases/*.npz"))
+
+    def _case_path(self, case_id: str) -> Path:
+        if not _ID.fullmatch(case_id):
+            raise ReportsError(f"{case_id!r} is not a case id; ids have letters, digits and . _ + = @ -")
+        return self.path / "cases" / f"{case_id}.npz"
+
+    def finish(self, record: Record) -> None:
+        """Writes ``run.json``, ``report.md`` and ``report.html``, each whole or not at all."""
+        from verify.report.html import html_report
+        from verify.report.markdown import markdown_report
+
+        with _writing(self.path):
+            write_record(record, self.path / "run.json")
+            write_atomically(self.path / "report.md", markdown_report(record).encode())
+            write_atomically(self.path / "report.html", html_report(record).encode())
+
+    def read(self) -> Record:
+        """The record of this run; of one that was killed, what it had recorded."""
+        if (self.path / "run.json").exists():
+            return read_record(self.path / "run.json")
+        claims = self.claims()
+        record = Record(
+            claims=claims,
+            exit_code=INTERRUPTED,
+            argv=(),
+            seed=0,
+            environment={},
+            seconds=sum(claim.seconds for claim in claims),
+            problems=("this run did not end; shown is what it had recorded when it stopped",),
+        )
+        if not (self.path / "started.json").exists():
+            if not claims:
+                raise RecordError(
+                    f"{self.path}: there is no run.json and no claims.jsonl: not a run's folder"
+                )
+            return record
+        started = load(self.path / "started.json")
+        try:
+            seed, argv, when = int(started["seed"]), tuple(map(str, started["argv"])), str(started["started"])
+            return replace(
+                record, seed=seed, argv=argv, started=when, environment=dict(started["environment"])
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"{self.path / 'started.json'}: damaged ({error!r})") from None
+
+
+def runs(root: str | Path) -> list[RunFolder]:
+    """The runs under ``root``, newest first."""
+    try:
+        names = [entry.name for entry in os.scandir(root) if entry.is_dir() and _RUN.fullmatch(entry.name)]
+    except OSError:
+        return []
+    return [RunFolder(Path(root) / name) for name in sorted(names, reverse=True)]
+
+
+def latest(root: str | Path) -> RunFolder:
+    """The newest run under ``root``."""
+    found = runs(root)
+    if not found:
+        raise ReportsError(f"{root}: there is no run here yet; `verify run` makes one")
+    return found[0]
+
+
+def find(root: str | Path, run: str) -> RunFolder:
+    """The run named by its id, the beginning of its id, or the short id at its end; or ``latest``."""
+    if run == "latest":
+        return latest(root)
+    found = runs(root)
+    matching = [folder for folder in found if folder.id.startswith(run) or folder.id.endswith(f"-{run}")]
+    if len(matching) == 1:
+        return matching[0]
+    if matching and run:
+        names = ", ".join(folder.id for folder in matching[:5])
+        raise ReportsError(f"{run!r} names {len(matching)} runs: {names}{', ...' * (len(matching) > 5)}")
+    newest = f"; the newest is {found[0].id}" if found else "; there is no run here yet"
+    raise ReportsError(f"no run under {root} is named {run!r}{newest}")
+
+
+def find_case(root: str | Path, case_id: str) -> RunFolder:
+    """The newest run under ``root`` that recorded the case."""
+    folders = runs(root)
+    for folder in folders:
+        if folder._case_path(case_id).is_file():
+            return folder
+    if not _ID.fullmatch(case_id):
+        raise ReportsError(f"{case_id!r} is not a case id; ids have letters, digits and . _ + = @ -")
+    known = [name for folder in folders[:20] for name in folder.case_ids()]
+    near = difflib.get_close_matches(case_id, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; {len(folders)} runs are there"
+    raise ReportsError(f"no run under {root} recorded the case {case_id!r}{hint}")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ReportsError(f"{path}: cannot be written: {why}; choose another folder with -o DIR") from error
+
+
+def _drop_torn_line(file: io.BufferedRandom) -> None:
+    """Removes a last line without its end, left by a machine that stopped while writing."""
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        return
+    file.seek(size - 1)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _claim_from(line: bytes, where: str) -> ClaimRecord:
+    content = parse(line.decode(errors="replace"), where)
+    try:
+        return build(ClaimRecord, content, "")
+    except RecordError as error:
+        raise RecordError(f"{where}: {error}") from None
