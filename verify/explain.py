@@ -205,7 +205,12 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
+def clean(text: str) -> str:
+    """``text`` with control characters made visible, so that no input drives the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
 def clip(text: str, width: int) -> str:
-    """At most ``width`` characters; control characters made visible, so that no input drives the terminal."""
-    text = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    """At most ``width`` characters of ``text``, clean."""
+    text = clean(text)
     return text if len(text) <= width else text[: width - 3] + "..."

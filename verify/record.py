@@ -159,7 +159,13 @@ class Record:
     """Targets that could not be loaded, devices that are absent, workers that died: one message each."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Results on real data (``--data``), by name."""
+    strict: bool = False
+    """Whether only ``agrees`` passes (``--strict``)."""
     schema: int = SCHEMA
+
+    def passes(self, claim: ClaimRecord) -> bool:
+        """Whether a claim passes in this run, strict or not."""
+        return claim.ok_when_strict if self.strict else claim.ok
 
     @property
     def summary(self) -> dict[str, int | float]:

@@ -1,0 +1,166 @@
+"""``verify run``: judge claims, report as they end, and write what was asked for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from verify.options import (
+    BACKENDS,
+    DTYPES,
+    PRECISIONS,
+    TARGETS,
+    BadUsage,
+    Parser,
+    add_color,
+    add_output,
+    one_of,
+    seconds,
+    some_of,
+    whole,
+)
+
+EXIT_CODES = """\
+exit codes: 0 every claim passes, 1 some claim is wrong, inaccurate or error (or not what expect= says),
+2 interrupted, 3 internal error or a self-test failed, 4 bad usage or a target that cannot be loaded,
+5 nothing ran or a device asked for is absent"""
+
+
+def parser() -> Parser:
+    parser = Parser("verify run", "Judge claims against jax.grad and a derivative-free oracle.", EXIT_CODES)
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=TARGETS)
+
+    which = parser.add_argument_group("which claims").add_argument
+    which("-k", dest="keyword", metavar="EXPR", help="only claims whose name matches, as in pytest")
+    which("--lf", dest="last_failed", action="store_true", help="only claims that failed last time")
+    which("--resume", action="store_true", help="go on with the last run where it was stopped")
+
+    where = parser.add_argument_group("where and how much").add_argument
+    backends, dtypes = some_of(*BACKENDS), some_of(*DTYPES)
+    everywhere = "default: numpy and every device that JAX sees"
+    where(
+        "--backend",
+        dest="backends",
+        type=backends,
+        metavar="LIST",
+        help=f"of numpy,cpu,gpu,tpu ({everywhere})",
+    )
+    everything = "default: all that the backend has"
+    where("--dtype", dest="dtypes", type=dtypes, metavar="LIST", help=f"of {','.join(DTYPES)} ({everything})")
+    precisions = ", ".join(PRECISIONS)
+    where("--precision", type=one_of(*PRECISIONS), metavar="P", help=f"of matrix products: {precisions}")
+    where("--cases", type=whole(1), metavar="N", help="cases a claim")
+    where("--seconds", type=seconds, metavar="S", help="time for the whole run (it is then not repeatable)")
+    where("--seed", type=whole(0), metavar="S", help="of all random choices (default: a fresh one, printed)")
+    where("--full", action="store_true", help="every mode in every cell, nothing sampled")
+    where("--data", action="append", default=[], metavar="NAME", help="judge on this real data set, too")
+    where("-x", dest="exit_first", action="store_true", help="stop at the first claim that fails")
+    where("--strict", action="store_true", help="convention, reference_wrong and unresolved fail, too")
+
+    reports = parser.add_argument_group("reports")
+    add_output(reports)
+    reports.add_argument("--json", metavar="FILE", help="write the record there, too")
+    reports.add_argument("--junit", metavar="FILE", help="write a JUnit XML report")
+    add_color(reports)
+    reports.add_argument("-q", dest="quiet", action="count", default=0, help="only failures and the summary")
+    reports.add_argument("-v", dest="verbose", action="count", default=0, help="a line for every claim")
+    return parser
+
+
+def execute(parsed: Namespace, argv: list[str]) -> int:
+    from verify.record import INTERNAL_ERROR, write_record
+    from verify.report.junit import write_junit
+    from verify.report.terminal import TerminalReporter
+
+    for path in (parsed.json, parsed.junit):
+        _check_writable(path)
+    reporter = TerminalReporter(parsed.color, parsed.verbose - parsed.quiet, parsed.strict)
+    record = _judged(_options(parsed, argv), reporter)
+    reporter.summary(record)
+    written = True
+    if parsed.json:
+        written &= _written(lambda: write_record(record, parsed.json), parsed.json)
+    if parsed.junit:
+        written &= _written(lambda: write_junit(record, parsed.junit), parsed.junit)
+    return record.exit_code or (0 if written else INTERNAL_ERROR)
+
+
+def _options(parsed: Namespace, argv: list[str]):
+    from verify import session
+
+    seed = parsed.seed
+    if seed is None and not parsed.resume:  # a resumed run keeps its own
+        seed = secrets.randbelow(2**32)
+    return session.Options(
+        targets=tuple(parsed.targets) or ("handgrad",),
+        keyword=parsed.keyword,
+        backends=parsed.backends,
+        dtypes=parsed.dtypes,
+        precision=parsed.precision,
+        cases=parsed.cases,
+        seconds=parsed.seconds,
+        seed=seed,
+        exit_first=parsed.exit_first,
+        last_failed=parsed.last_failed,
+        resume=parsed.resume,
+        full=parsed.full,
+        strict=parsed.strict,
+        data=tuple(parsed.data),
+        output=parsed.output,
+        argv=("verify", *argv),
+    )
+
+
+def _judged(options, reporter):
+    """The record of the run; of one that did not reach its end, of what was judged before."""
+    from verify import session
+    from verify.cli import explained
+    from verify.record import Record
+
+    start = time.monotonic()
+    try:
+        return replace(session.run(options, reporter), strict=options.strict)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        reporter.close()
+        message, code = explained(error)
+    reporter.problem(message)
+    return Record(
+        claims=tuple(reporter.claims),
+        exit_code=code,
+        argv=options.argv,
+        seed=options.seed or 0,
+        environment={k: v for k, v in reporter.header.items() if k not in ("seed", "folder")},
+        seconds=time.monotonic() - start,
+        problems=tuple(reporter.problems),
+        strict=options.strict,
+    )
+
+
+def _check_writable(path: str | None) -> None:
+    """Says before a long run, not after it, that a file cannot be written."""
+    if path is None:
+        return
+    if not path or os.path.isdir(path):
+        raise BadUsage(f"{path!r} is a folder; wanted the name of a file")
+    folder = Path(path).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadUsage(f"{path}: cannot be written: {error.strerror}") from None
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise BadUsage(f"{path}: cannot be written: permission denied")
+
+
+def _written(write: Callable[[], None], path: str) -> bool:
+    try:
+        write()
+    except OSError as error:
+        print(f"verify: {path}: cannot be written: {error.strerror or error}", file=sys.stderr)
+        return False
+    return True

@@ -1,0 +1,115 @@
+"""The report as Markdown: claims, failures in detail, cells, where the cases went, environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from verify.explain import SYMBOLS, cell_name, clean, effort, explain, sentence, small
+from verify.record import ClaimRecord, Record
+from verify.report.view import (
+    cell_note,
+    columns,
+    environment_rows,
+    failing,
+    shares,
+    summary_line,
+    target,
+    verdict_counts,
+    worst_first,
+)
+
+MOST_IN_DETAIL = 50
+
+
+def markdown_report(record: Record) -> str:
+    """The whole report; GitHub's Markdown, no HTML."""
+    return "\n".join(_lines(record)) + "\n"
+
+
+def _lines(record: Record) -> Iterator[str]:
+    failed = failing(record)
+    yield f"# {summary_line(record)}"
+    yield ""
+    yield f"Exit code {record.exit_code}, seed {record.seed}, {record.started or 'time not recorded'}."
+    yield from ("", f"    {clean(' '.join(record.argv))}") if record.argv else ()
+    if record.problems:
+        yield from ("", "## Problems", "")
+        yield from (f"- {_text(message)}" for message in record.problems)
+    if failed:
+        yield from ("", "## Failing claims")
+        for claim in failed[:MOST_IN_DETAIL]:
+            yield from _detail(claim)
+        if len(failed) > MOST_IN_DETAIL:
+            yield from ("", f"{len(failed) - MOST_IN_DETAIL} more are in the table below.")
+    yield from ("", "## Claims", "")
+    header = ("", "claim", "verdict", "relation", "cases", "fresh shapes", "sees", "cells", "says")
+    yield from _table(header, map(_claim_row, worst_first(record)))
+    yield from ("", "`sees` is the smallest relative error in one entry that would have been seen.")
+    yield from ("", "## Where the cases went", "")
+    rows = (
+        (s.of, s.name, f"{s.cells:,}", f"{s.cases:,}", f"{s.fresh_shapes:,}", verdict_counts(s.verdicts))
+        for s in shares(record)
+    )
+    yield from _table(("", "", "cells run", "cases", "fresh shapes", "verdicts"), rows)
+    yield from ("", f"{len(columns(record))} kinds of cell; input entries a case, by claim:", "")
+    sizes = (
+        (c.name, small(c.entries.get("median")), small(c.entries.get("max")))
+        for c in record.claims
+        if c.entries
+    )
+    yield from _table(("claim", "median", "largest"), sizes)
+    yield from ("", "## Environment", "")
+    yield from _table(("", ""), environment_rows(record.environment))
+
+
+def _claim_row(claim: ClaimRecord) -> tuple[str, ...]:
+    verdict = claim.verdict if claim.expected is None else f"{claim.verdict} (expected {claim.expected})"
+    ran = sum(cell.verdict not in ("skipped", "compiled_only") for cell in claim.cells)
+    return (
+        SYMBOLS[claim.verdict][0],
+        claim.name + (f" ({claim.form} {claim.equation})" if claim.equation else ""),
+        verdict,
+        claim.relation,
+        f"{claim.cases:,}",
+        f"{claim.fresh_shapes:,}",
+        small(claim.smallest_visible_error),
+        f"{ran} of {len(claim.cells)}",
+        sentence(claim),
+    )
+
+
+def _detail(claim: ClaimRecord) -> Iterator[str]:
+    yield from ("", f"### {_text(target(claim))}", "")
+    yield from _fenced(explain(claim))
+    evidence = [d for d in claim.diagnoses or (claim.diagnosis,) if d and d.evidence]
+    yield from ("",) if evidence else ()
+    yield from (f"- {d.kind}: {_text(d.evidence or '')}" for d in evidence)
+    bad = [cell for cell in claim.cells if cell.verdict not in ("agrees", "skipped", "compiled_only")]
+    if bad:
+        yield ""
+        yield from _table(("cell", "verdict"), ((cell_name(cell), cell_note(cell)) for cell in bad))
+    elif not claim.counterexample and claim.cases:
+        yield from ("", effort(claim))
+
+
+def _fenced(text: str) -> tuple[str, str, str]:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return fence, text, fence
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    rows = list(rows)
+    if not rows:
+        yield "(none)"
+        return
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + " --- |" * len(header)
+    for row in rows:
+        yield "| " + " | ".join(_text(cell) for cell in row) + " |"
+
+
+def _text(text: str) -> str:
+    """Text that Markdown does not interpret, on one line."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(clean(text).split()))
