@@ -1,0 +1,319 @@
+"""One translation, many arithmetics.
+
+A traced function (a jaxpr, its dimensions symbolic or not) is translated once into the Python source of
+`program(dims, inputs)`: one line per equation, dimensions as variables. The names it calls (`add`, `dot_general`,
+`exp`) mean nothing yet: `Program.link` looks them up in an arithmetic, so the same text runs in float32, in
+bfloat16, in a wide floating type or in ball arithmetic. Each fresh shape then costs no tracing and no compilation.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import CodeType
+from typing import Any
+
+import numpy as np
+from jax.extend import core
+
+from verify import reductions as _reductions  # noqa: F401  (registers its rules)
+from verify import structural
+from verify.arithmetic import Arithmetic, Undecided, Untranslatable, dtype_name
+from verify.primitives import IDENTITY, INLINED, RULES, Site, foreign
+
+__all__ = ["Program", "Undecided", "Untranslatable", "translate"]
+
+Linked = Callable[[Mapping[str, int], Sequence[Any]], tuple[Any, ...]]
+_LOCAL = re.compile(r"\b[vf]\d+\b")
+_WORD = re.compile(r"\b[A-Za-z_]\w*\b")
+_DIMENSION_FUNCTIONS = {"floordiv", "mod", "max", "min"}
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number or array in the program: a literal of the source, or data that the function closed over."""
+
+    value: Any
+    dtype: str
+    noisy: bool  # a literal used in arithmetic: its own rounding is an error of the formula as printed
+
+
+@dataclass(frozen=True)
+class Program:
+    source: str
+    dims: tuple[str, ...]
+    operations: Mapping[str, tuple] = field(repr=False)
+    constants: Mapping[str, Constant] = field(repr=False)
+    statics: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def code(self) -> CodeType:
+        return compile(self.source, "<program>", "exec")
+
+    def link(self, arithmetic: Arithmetic) -> Linked:
+        """The program in one arithmetic: `linked(dims, inputs) -> outputs`, all flat."""
+        namespace: dict[str, Any] = dict(structural.NAMES)
+        namespace.update(self.statics)
+        for name, key in self.operations.items():
+            namespace[name] = arithmetic.operation(*key)
+        with arithmetic.active():
+            for name, constant in self.constants.items():
+                namespace[name] = arithmetic.constant(constant.value, constant.dtype, constant.noisy)
+        exec(self.code, namespace)
+        return arithmetic.guard(namespace["program"])
+
+
+def translate(closed_jaxpr: Any) -> Program:
+    """The Program of a ClosedJaxpr; raises `Untranslatable` for a primitive that no rule covers."""
+    return _Translator(closed_jaxpr).program()
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A value as the translated program names it.
+
+    `narrow` is the value before NumPy-style broadcasting to `shape`: elementwise operations take it as it is,
+    so that most broadcasts never happen.
+    """
+
+    text: str
+    shape: tuple
+    narrow: Operand | None = None
+    literal: Any = None  # the core.Literal, if it is one
+
+
+@dataclass
+class _Statement:
+    targets: tuple[str, ...]
+    lines: list[str]
+
+    @property
+    def uses(self) -> set[str]:
+        return {name for line in self.lines for name in _LOCAL.findall(line)}
+
+
+class _Translator:
+    def __init__(self, closed_jaxpr: Any):
+        self.jaxpr = closed_jaxpr
+        self.operations: dict[str, tuple] = {}
+        self.constants: dict[str, Constant] = {}
+        self.statics: dict[str, Any] = {}
+        self._constant_names: dict[Any, str] = {}
+        self._static_names: dict[Any, str] = {}
+        self._block: list[_Statement] = []
+        self._known: dict[str, str] = {}  # expression -> the local that already holds it
+        self._count = 0
+        self.dims: dict[str, str] = {}  # dimension name -> the variable that holds it
+
+    # -- names ---------------------------------------------------------------------------------------------------
+    def fresh(self, letter: str = "v") -> str:
+        self._count += 1
+        return f"{letter}{self._count}"
+
+    def dimension(self, size: Any) -> str:
+        """Python source of a size: an integer or a symbolic expression."""
+        if isinstance(size, (int, np.integer)):
+            return str(int(size))
+
+        def word(match: re.Match[str]) -> str:
+            name = match.group()
+            if name in _DIMENSION_FUNCTIONS:
+                return f"dim_{name}"
+            return self.dims.setdefault(name, f"{name}_" if _reserved(name) else name)
+
+        text = _WORD.sub(word, str(size)).replace("^", "**")
+        return text if text.isidentifier() else f"({text})"
+
+    def operation(self, name: str, key: tuple) -> str:
+        self.operations[name] = key
+        return name
+
+    def static(self, value: Any) -> str:
+        try:
+            key = (type(value), value)
+            hash(key)
+        except TypeError:
+            key = id(value)
+        if key not in self._static_names:
+            self._static_names[key] = name = f"k{len(self.statics)}"
+            self.statics[name] = value
+        return self._static_names[key]
+
+    def constant(self, value: Any, dtype: str, noisy: bool) -> str:
+        scalar = not isinstance(value, np.ndarray) or value.ndim == 0
+        if not dtype.startswith("key"):
+            value = np.asarray(value)
+        key = (dtype, value.tobytes(), noisy) if scalar and isinstance(value, np.ndarray) else id(value)
+        if key not in self._constant_names:
+            self._constant_names[key] = name = f"c{len(self.constants)}"
+            self.constants[name] = Constant(value, dtype, noisy)
+        return self._constant_names[key]
+
+    # -- statements ----------------------------------------------------------------------------------------------
+    def assign(self, expression: str) -> str:
+        """The local that holds `expression`; an expression already computed in this block is reused."""
+        if expression.isidentifier():
+            return expression
+        if expression not in self._known:
+            self._known[expression] = target = self.fresh()
+            self._block.append(_Statement((target,), [f"{target} = {expression}"]))
+        return self._known[expression]
+
+    def unpack(self, expression: str, count: int) -> list[str]:
+        targets = [self.fresh() for _ in range(count)]
+        if count:
+            self._block.append(_Statement(tuple(targets), [f"{', '.join(targets)}, = {expression}"]))
+        return targets
+
+    def function(self, jaxpr: Any, shapes: Sequence[tuple] | None = None) -> str:
+        """A nested function for a sub-jaxpr (closed or open), returning a tuple."""
+        outer_block, outer_known = self._block, self._known
+        self._block, self._known = [], {}
+        jaxpr, consts = _open(jaxpr)
+        parameters = [Operand(self.fresh(), v.aval.shape) for v in jaxpr.invars]
+        results = [self.full(out) for out in self.inline(jaxpr, consts, parameters)]
+        body = self._finish(results)
+        self._block, self._known = outer_block, outer_known
+        name = self.fresh("f")
+        head = f"def {name}({', '.join(p.text for p in parameters)}):"
+        self._block.append(_Statement((name,), [head, *(f"    {line}" for line in body)]))
+        return name
+
+    def _finish(self, results: list[str], wrap: str = "({})") -> list[str]:
+        """The live statements of the current block, and its return."""
+        returned = wrap.format("".join(f"{r}, " for r in results))
+        live, kept = set(_LOCAL.findall(returned)), []
+        for statement in reversed(self._block):
+            if not live.isdisjoint(statement.targets):
+                kept.append(statement)
+                live |= statement.uses
+        return [line for s in reversed(kept) for line in s.lines] + [f"return {returned}"]
+
+    # -- equations -----------------------------------------------------------------------------------------------
+    def full(self, operand: Operand, exact: bool = False) -> str:
+        """The name of the operand in its full shape."""
+        if operand.literal is not None:
+            value = operand.literal.val
+            return self.constant(value, dtype_name(operand.literal.aval.dtype), noisy=not exact)
+        if operand.narrow is not None and not operand.text:
+            return self.assign(f"broadcast({self.full(operand.narrow, exact)}, {self.shape(operand.shape)})")
+        return operand.text
+
+    def shape(self, sizes: Sequence[Any]) -> str:
+        return "(" + "".join(f"{self.dimension(s)}, " for s in sizes).rstrip(" ") + ")" if sizes else "()"
+
+    def inline(self, jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Operand]) -> list[Operand]:
+        """Translates the equations of an open jaxpr into the current block."""
+        known: dict[Any, Operand] = dict(zip(jaxpr.invars, arguments, strict=True))
+        for var, value in zip(jaxpr.constvars, consts, strict=True):
+            known[var] = value if isinstance(value, Operand) else self.closed_over(value, var.aval)
+
+        def read(atom: Any) -> Operand:
+            if isinstance(atom, core.Literal):
+                return Operand("", np.shape(atom.val), literal=atom)
+            return known[atom]
+
+        for eqn in jaxpr.eqns:
+            operands = [read(atom) for atom in eqn.invars]
+            known.update(zip(eqn.outvars, self.equation(eqn, operands), strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def closed_over(self, value: Any, aval: Any) -> Operand:
+        return Operand(self.constant(value, dtype_name(aval.dtype), noisy=False), aval.shape)
+
+    def decided(self, index: int) -> Operand:
+        """An integer known while translating."""
+        return Operand(str(index), ())
+
+    def equation(self, eqn: Any, operands: list[Operand]) -> list[Operand]:
+        name = eqn.primitive.name
+        if name in INLINED:
+            jaxpr, consts = _open(INLINED[name](eqn.params))
+            return self.inline(jaxpr, consts, operands)
+        site = Site(self, eqn, operands)
+        rule = RULES.get(name)
+        if rule is None:
+            raise Untranslatable(name)
+        if name not in _KEYS_PASS and any(d.startswith("key") for d in [*site.dtypes, site.out_dtype]):
+            rule = foreign  # arrays of keys stay JAX's
+        result = rule(site)
+        if isinstance(result, Operand):
+            return [result]
+        shapes = [v.aval.shape for v in eqn.outvars]
+        if isinstance(result, list):
+            return [r if isinstance(r, Operand) else Operand(self.assign(r), s)
+                    for r, s in zip(result, shapes, strict=True)]
+        if eqn.primitive.multiple_results:
+            return [Operand(t, s) for t, s in zip(self.unpack(result, len(shapes)), shapes, strict=True)]
+        return [Operand(self.assign(result), shapes[0])]
+
+    def elementwise(self, operands: list[Operand], shape: tuple, emit: Callable[[list[str]], str],
+                    exact: bool = False) -> Operand:
+        """An operation entry by entry, on operands as narrow as NumPy's broadcasting allows."""
+        chosen = [o.narrow or o for o in operands]
+        narrow_shape = _broadcast([o.shape for o in chosen])
+        text = self.assign(emit([self.full(o, exact) for o in chosen]))
+        if narrow_shape == shape:
+            return Operand(text, shape)
+        return Operand("", shape, narrow=Operand(text, narrow_shape))
+
+    # -- the whole -----------------------------------------------------------------------------------------------
+    def program(self) -> Program:
+        jaxpr, consts = _open(self.jaxpr)
+        for var in jaxpr.invars:  # so that `dims` lists every dimension, in order of appearance
+            for size in var.aval.shape:
+                self.dimension(size)
+        inputs = [Operand(self.fresh(), v.aval.shape) for v in jaxpr.invars]
+        names = [o.text for o in inputs]
+        entered = []
+        for operand, var in zip(inputs, jaxpr.invars, strict=True):
+            dtype = dtype_name(var.aval.dtype)
+            enter = self.operation(f"input_{_identifier(dtype)}", ("input", dtype))
+            entered.append(replace(operand, text=self.assign(f"{enter}({operand.text})")))
+        outputs = []
+        for out, var in zip(self.inline(jaxpr, consts, entered), jaxpr.outvars, strict=True):
+            dtype = dtype_name(var.aval.dtype)
+            leave = self.operation(f"output_{_identifier(dtype)}", ("output", dtype))
+            outputs.append(f"{leave}({self.full(out)})")
+        body = self._finish(outputs)
+        used = {w for line in body for w in _WORD.findall(line)}
+        head = [f"{v} = dims[{n!r}]" for n, v in self.dims.items() if v in used]
+        if names:
+            head.append(f"{', '.join(names)}, = inputs")
+        notes = [f"# {n} = {c.value} : {c.dtype}" for n, c in self.constants.items() if np.ndim(c.value) == 0]
+        lines = [*notes, "def program(dims, inputs):", *(f"    {line}" for line in head + body)]
+        self.operations = {n: k for n, k in self.operations.items() if n in used}
+        self.constants = {n: c for n, c in self.constants.items() if n in used}
+        return Program("\n".join(lines) + "\n", tuple(self.dims), self.operations, self.constants, self.statics)
+
+
+def _identifier(dtype: str) -> str:
+    return re.sub(r"\W", "_", dtype)
+
+
+def _open(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
+    return (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, core.ClosedJaxpr) else (jaxpr, ())
+
+
+def _broadcast(shapes: Sequence[tuple]) -> tuple:
+    """NumPy's broadcast of shapes that are known to be compatible, symbolic sizes included."""
+    rank = max((len(s) for s in shapes), default=0)
+    padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
+    return tuple(next((d for d in column if not _is_one(d)), 1) for column in zip(*padded, strict=True))
+
+
+def _is_one(size: Any) -> bool:
+    return isinstance(size, (int, np.integer)) and size == 1
+
+
+def _reserved(name: str) -> bool:
+    """Whether a dimension of this name would hide something that a program needs."""
+    return (name in _TAKEN or name in RULES or name in structural.NAMES or keyword.iskeyword(name)
+            or re.fullmatch(r"[vfkc]\d+|(input|output)_.*", name) is not None)
+
+
+_KEYS_PASS = {"scan", "while", "cond", *IDENTITY}
+_TAKEN = {"dims", "inputs", "program", "self", "matmul", "convert"}
