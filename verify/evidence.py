@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,7 +16,7 @@ class Sample:
     options included; a cotangent is ``"cotangent"`` (or ``"cotangent[0]"``), a tangent ``"dW"``.
     ``hand``, ``reference`` and ``truth`` are flat tuples of arrays, one per output leaf, in float64 (complex128); ``truth`` is
     the oracle's value where it was computed (NaN elsewhere). ``failed`` says that this sample differs from the truth by more
-    than arithmetic explains.
+    than arithmetic explains. ``intermediates`` are named values of the reference's own program at this case, where known.
     """
 
     case_id: str
@@ -27,3 +27,4 @@ class Sample:
     truth: tuple[np.ndarray, ...]
     failed: bool
     dtype: str = "float64"
+    intermediates: Mapping[str, np.ndarray] = field(default_factory=dict)

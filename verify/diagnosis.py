@@ -1,0 +1,274 @@
+"""Say what is wrong with a derivative: fit hypotheses to failing and passing cases, simplest first.
+
+Pure NumPy. A hypothesis is kept only if it explains all failing cases; one that also predicts the passing
+ones goes before a condition that merely separates the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from verify.evidence import Sample
+from verify.hypotheses.cases import (
+    Case,
+    blame_small_errors,
+    fit_pair,
+    is_low,
+    largest,
+    leaf_cases,
+)
+from verify.hypotheses.ladder import FORMULAS, TERMS, Found, Stage, View
+from verify.hypotheses.partial import (
+    condition_on_cases,
+    condition_on_entries,
+    cotangent_evidence,
+    nonfinite,
+    precision,
+    unknown,
+    wrong_place,
+    wrong_shape,
+)
+from verify.record import Diagnosis
+
+_NOUNS = {
+    "gradient": "gradient",
+    "value_and_gradient": "gradient",
+    "vjp": "gradient",
+    "jvp": "tangent",
+    "hvp": "Hessian-vector product",
+    "equal_to": "reference",
+    "at_most": "reference",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known about the claim. ``outputs`` names the output leaves, ``output_dims`` the axes of each.
+
+    ``candidates`` maps a label (``"with cotangent and x swapped"``) to a function from a sample to the values that
+    the truth would have under that mistake, one array per output leaf.
+    """
+
+    relation: str
+    outputs: tuple[str, ...]
+    output_dims: tuple[tuple[str, ...], ...] = ()
+    candidates: Mapping[str, Callable[[Sample], tuple[np.ndarray, ...]]] = field(default_factory=dict)
+
+
+def diagnose(samples: Sequence[Sample], context: Context) -> tuple[Diagnosis, ...]:
+    """What is wrong, the main mistake first; kind ``unknown`` where no hypothesis explains the evidence."""
+    with np.errstate(all="ignore"):
+        return _diagnose(samples, context)
+
+
+def _diagnose(samples: Sequence[Sample], context: Context) -> tuple[Diagnosis, ...]:
+    failing = [sample for sample in samples if sample.failed]
+    if not failing:
+        return (Diagnosis("unknown", "No failing case to explain."),)
+    exact_fails = any(not is_low(sample.dtype) for sample in failing)
+    judged = [sample for sample in samples if is_low(sample.dtype) != exact_fails]
+    low_only = not exact_fails and any(not is_low(sample.dtype) for sample in samples)
+    leaves = range(min(len(sample.hand) for sample in judged))
+    if len({len(sample.hand) for sample in judged} | {len(sample.truth) for sample in judged}) != 1:
+        return (_structure_differs(judged),)
+    cases = [leaf_cases(judged, leaf, context.relation == "at_most") for leaf in leaves]
+    blame_small_errors(cases)
+    wrong = [leaf for leaf in leaves if any(case.failed for case in cases[leaf])]
+    if not wrong:
+        return (unknown([case for leaf in cases for case in leaf], View("result")),)
+    if len(cases) > 1 and (swapped := _swapped(cases, wrong, context)):
+        return (swapped,)
+    told = {}
+    for leaf in sorted(wrong, key=lambda leaf: -_size(cases[leaf])):
+        told[leaf] = _diagnose_leaf(cases[leaf], _view(context, leaf), context.relation, low_only)
+    return _together(told, context, len(cases))
+
+
+def _view(context: Context, leaf: int) -> View:
+    dims = context.output_dims[leaf] if leaf < len(context.output_dims) else ()
+    noun = _NOUNS.get(context.relation, "derivative")
+    name = context.outputs[leaf] if leaf < len(context.outputs) else ""
+    return View("value" if name == "value" else noun, dims, context.candidates)
+
+
+def _structure_differs(samples: Sequence[Sample]) -> Diagnosis:
+    got, wanted = (
+        {len(part) for part in parts} for parts in zip(*((s.hand, s.truth) for s in samples), strict=True)
+    )
+    return Diagnosis(
+        "shape",
+        f"The hand-written function returns {min(got)} arrays where {max(wanted)} are wanted.",
+        f"{min(got)} arrays, not {max(wanted)}",
+    )
+
+
+def _size(cases: Sequence[Case]) -> float:
+    """How much of this leaf is wrong: the share of failing cases, then the typical relative error."""
+    errors = []
+    for case in cases:
+        if case.failed:
+            gap = largest(case.hand - case.truth) if case.same_shape else np.inf
+            errors.append(min(gap / max(largest(case.truth), 1e-300), 1e3))
+    return len(errors) / len(cases) + 1e-3 * float(np.median(errors)) if errors else 0.0
+
+
+def _swapped(cases: list[list[Case]], wrong: list[int], context: Context) -> Diagnosis | None:
+    """Two outputs in each other's place."""
+    for one in wrong:
+        for two in wrong:
+            if one < two:
+                other = {id(a): b for a, b in zip(cases[one], cases[two], strict=True)}
+                back = {id(b): a for a, b in zip(cases[one], cases[two], strict=True)}
+                first = fit_pair(cases[one], lambda case, other=other: (case.hand, other[id(case)].truth))
+                second = fit_pair(cases[two], lambda case, back=back: (case.hand, back[id(case)].truth))
+                if first.everything and second.everything:
+                    names = " and ".join(f"`{context.outputs[leaf]}`" for leaf in (one, two))
+                    return Diagnosis(
+                        "wrong_argument",
+                        f"The outputs {names} are swapped: exchange them.",
+                        "swapped outputs",
+                        first.evidence(),
+                    )
+    return None
+
+
+def _diagnose_leaf(cases: list[Case], view: View, relation: str, low_only: bool) -> tuple[Diagnosis, ...]:
+    if relation == "at_most":
+        return _diagnose_bound(cases, view)
+    if any(case.failed and not case.same_shape for case in cases):
+        return _diagnose_shape(cases, view)
+    broken = [case for case in cases if case.failed and not np.isfinite(case.hand[case.bad]).all()]
+    besides: tuple[Diagnosis, ...] = ()
+    if broken:
+        besides = (nonfinite(cases, view),)
+        if all(not np.isfinite(case.hand[case.bad]).any() for case in cases if case.failed):
+            return besides
+        cases = _finite_part(cases)
+    if low_only:
+        return (precision(cases, view), *besides)
+    return (*_explain(cases, view), *besides)
+
+
+def _finite_part(cases: Sequence[Case]) -> list[Case]:
+    """The cases with entries masked where the hand-written value is not finite."""
+    kept = []
+    for case in cases:
+        finite = np.isfinite(case.hand)
+        bad = case.bad & finite
+        if case.failed and not bad.any():
+            continue
+        kept.append(replace(case, truth=np.where(finite, case.truth, np.nan), bad=bad))
+    return kept
+
+
+def _first(stages: Sequence[Stage], cases: Sequence[Case], view: View) -> tuple[Found | None, Found | None]:
+    """The first hypothesis that explains every case, else the first that explains every failing case."""
+    partial = None
+    for stage in stages:
+        for found in stage(cases, view):
+            if found.fit.unconditional:
+                return found, partial
+            if found.fit.everything and partial is None:
+                partial = found
+    return None, partial
+
+
+def _explain(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
+    found, partial = _first(FORMULAS, cases, view)
+    if found is not None:
+        return found.diagnoses
+    region = condition_on_entries(cases, view, partial, narrow=True)
+    if region is not None:
+        return region
+    place = wrong_place(cases, view)
+    if place is not None:
+        return place
+    found, other = _first(TERMS, cases, view)
+    if found is not None:
+        return found.diagnoses
+    partial = partial or other
+    for attempt in (
+        cotangent_evidence(cases, view),
+        condition_on_cases(cases, view, partial),
+        condition_on_entries(cases, view, partial, narrow=False),
+    ):
+        if attempt is not None:
+            return attempt
+    if partial is not None:
+        return partial.diagnoses
+    if all(largest(case.hand - case.truth) < 1e-5 * largest(case.truth) for case in cases if case.failed):
+        return (precision(cases, view),)
+    return (unknown(cases, view),)
+
+
+def _diagnose_shape(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
+    found, partial = _first(FORMULAS[1:2], cases, view)
+    found = found or partial
+    if found is not None:
+        return found.diagnoses
+    return (wrong_shape(cases, view),)
+
+
+def _diagnose_bound(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
+    """An inequality: only a hand-written value above the reference fails."""
+    with np.errstate(all="ignore"):
+        never_below = all(
+            np.all((case.hand - case.truth).real >= -case.noise) for case in cases if case.same_shape
+        )
+    if any(case.failed and not case.same_shape for case in cases):
+        return (wrong_shape(cases, view),)
+    if never_below and sum(case.failed for case in cases) >= 5:
+        return (
+            Diagnosis(
+                "sign",
+                "is never smaller than the reference: the inequality holds the other way round",
+                "reversed",
+                f"on all {len(cases)} cases",
+            ),
+        )
+    for attempt in (
+        condition_on_cases(cases, view, None),
+        condition_on_entries(cases, view, None, narrow=False),
+        wrong_place(cases, view),
+    ):
+        if attempt is not None:
+            return attempt
+    return (unknown(cases, view),)
+
+
+def _together(
+    told: Mapping[int, tuple[Diagnosis, ...]], context: Context, leaves: int
+) -> tuple[Diagnosis, ...]:
+    """One list: leaves with the same mistake are told once, others with their name."""
+    subject = (
+        "The hand-written function"
+        if context.relation in ("equal_to", "at_most")
+        else "The hand-written derivative"
+    )
+    if len(told) == leaves and len({tuple((d.kind, d.value) for d in found) for found in told.values()}) == 1:
+        return tuple(replace(d, text=_sentence(subject, d.text)) for d in next(iter(told.values())))
+    said = []
+    for leaf, found in told.items():
+        name = (
+            context.outputs[leaf]
+            if leaf < len(context.outputs) and context.outputs[leaf]
+            else f"output {leaf}"
+        )
+        whose = "The hand-written value" if name == "value" else f"The hand-written derivative for `{name}`"
+        said.append([replace(d, text=_sentence(whose, d.text)) for d in found])
+    return tuple(d for found in said for d in found)
+
+
+_LEADS = ("besides, there, ", "besides, ", "up to a factor, ", "up to a term, ", "after that correction, ")
+
+
+def _sentence(subject: str, text: str) -> str:
+    for lead in _LEADS:
+        if text.startswith(lead):
+            spoken = "There " if "there" in lead else lead[0].upper() + lead[1:]
+            rest = text.removeprefix(lead)
+            return f"{spoken}it {rest}."
+    return f"{subject} {text}."

@@ -1,0 +1,1 @@
+"""Hypotheses about a wrong derivative, one idea a file, each fitted to evidence. Pure NumPy."""

@@ -1,0 +1,205 @@
+"""The condition that separates what fails from what passes: one threshold, an equality, or two of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from verify.hypotheses.numbers import roundest, show
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A number a row (a case or an entry). ``spoken`` maps outcomes such as ``== 0`` to words."""
+
+    name: str
+    values: np.ndarray
+    family: str
+    spoken: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Rows fail if and only if it holds. ``form`` is ``point``, ``not point``, ``above``, ``below``, ``between``, ``outside``."""
+
+    text: str
+    form: str
+    family: str
+    failing: int
+    passing: int
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def narrow(self) -> bool:
+        """Whether only special values fail, so that the mistake is unlikely to be an ordinary term."""
+        return self.form != "not point"
+
+
+def separate(feature: Feature, fails: np.ndarray) -> Condition | None:
+    """The condition on one feature that holds exactly where ``fails``."""
+    known = ~np.isnan(feature.values)
+    if not known.all():
+        feature, fails = (
+            Feature(feature.name, feature.values[known], feature.family, feature.spoken),
+            fails[known],
+        )
+    inside, outside = feature.values[fails], feature.values[~fails]
+    if not inside.size or not outside.size:
+        return None
+    name, whole = feature.name, _integers(feature.values)
+    low, high = inside.min(), inside.max()
+    below, above = outside[outside < low], outside[outside > high]
+
+    def made(text: str, form: str, start: float = math.nan, stop: float = math.nan) -> Condition:
+        spoken = (feature.spoken or {}).get(text)
+        return Condition(
+            spoken or f"{name} {text}", form, feature.family, inside.size, outside.size, start, stop
+        )
+
+    clear = not np.any((outside >= low) & (outside <= high))
+    if clear and low == high:
+        return made(f"== {show(low)}", "point", low, high)
+    if outside.min() == outside.max() and not np.any(inside == outside[0]):
+        if not (low > outside[0] or high < outside[0]) or outside[0] == 0 or whole:
+            one_sided = whole and low > outside[0]
+            return made(
+                f"> {show(outside[0])}" if one_sided else f"!= {show(outside[0])}", "not point", outside[0]
+            )
+    if clear:
+        if not below.size and above.size:
+            return made(_upper(high, above.min(), whole), "below", -math.inf, high)
+        if not above.size and below.size:
+            return made(_lower(below.max(), low, whole), "above", low, math.inf)
+        start, stop = _lower(below.max(), low, whole), _upper(high, above.min(), whole)
+        bound, sign = start.split()[1], "<=" if start.startswith(">=") else "<"
+        return Condition(
+            f"{bound} {sign} {name} {stop}", "between", feature.family, inside.size, outside.size, low, high
+        )
+    first, last = outside.min(), outside.max()
+    if not np.any((inside >= first) & (inside <= last)):
+        left, right = inside[inside < first], inside[inside > last]
+        text = f"{name} {_upper(left.max(), first, whole)} or {name} {_lower(last, right.min(), whole)}"
+        return Condition(text, "outside", feature.family, inside.size, outside.size, first, last)
+    return None
+
+
+def _integers(values: np.ndarray) -> bool:
+    finite = values[np.isfinite(values)]
+    return bool(np.all(finite == np.round(finite)))
+
+
+def _lower(passes: float, fails: float, whole: bool) -> str:
+    """A threshold with ``passes`` below it and ``fails`` above it."""
+    return _threshold(passes, fails, whole, ">", ">=")
+
+
+def _upper(fails: float, passes: float, whole: bool) -> str:
+    return _threshold(passes, fails, whole, "<", "<=")
+
+
+def _threshold(passes: float, fails: float, whole: bool, strict: str, loose: str) -> str:
+    if whole and abs(fails - passes) == 1:
+        return f"{strict} {show(passes)}"
+    round_value = roundest(passes, fails)
+    if round_value == fails and round_value != passes:
+        return f"{loose} {show(fails)}"
+    return f"{strict} {show(round_value)}"
+
+
+def surprise(failing: int, passing: int) -> float:
+    """log10 of the odds against such a separation by chance, for one threshold on one feature."""
+    total = failing + passing
+    return (math.lgamma(total + 1) - math.lgamma(failing + 1) - math.lgamma(passing + 1)) / math.log(10)
+
+
+def best(features: Sequence[Feature], fails: np.ndarray, margin: float = 2.0) -> Condition | None:
+    """The first feature that separates, if chance among so many features does not explain it."""
+    needed = margin + math.log10(max(len(features), 1))
+    if surprise(int(fails.sum()), int((~fails).sum())) < needed:
+        return None
+    found = [
+        condition for condition in (separate(feature, fails) for feature in features) if condition is not None
+    ]
+    order = {"point": 0, "above": 1, "below": 1, "not point": 2, "between": 3, "outside": 3}
+    return min(found, key=lambda condition: order[condition.form], default=None)
+
+
+def dimension_features(dims: Sequence[dict]) -> list[Feature]:
+    """Sizes, their differences and remainders."""
+    names = [name for name in dims[0] if all(name in one for one in dims)]
+    table = {name: np.array([float(one[name]) for one in dims]) for name in names}
+    found = [Feature(name, table[name], "dims") for name in names]
+    for one, two in itertools.combinations(names, 2):
+        spoken = {
+            "== 0": f"{one} == {two}",
+            "!= 0": f"{one} != {two}",
+            "> 0": f"{one} > {two}",
+            "< 0": f"{one} < {two}",
+            ">= 0": f"{one} >= {two}",
+            "<= 0": f"{one} <= {two}",
+            ">= 1": f"{one} > {two}",
+            "> -1": f"{one} >= {two}",
+            "<= -1": f"{one} < {two}",
+            "< 1": f"{one} <= {two}",
+        }
+        found.append(Feature(f"{one} - {two}", table[one] - table[two], "dims", spoken))
+    for name in names:
+        for divisor in (2, 3, 4, 8, 16, 32, 64, 128):
+            if table[name].max() >= divisor:
+                remainder = table[name] % divisor
+                found.append(Feature(f"{name} % {divisor}", remainder, "dims"))
+                found.append(
+                    Feature(
+                        f"{name} % {divisor}",
+                        (remainder != 0).astype(float),
+                        "dims",
+                        {
+                            "== 1": f"{name} % {divisor} != 0",
+                            "> 0": f"{name} % {divisor} != 0",
+                            "== 0": f"{name} % {divisor} == 0",
+                            "< 1": f"{name} % {divisor} == 0",
+                        },
+                    )
+                )
+    return found
+
+
+def _atoms(features: Sequence[Feature]) -> list[tuple[str, np.ndarray]]:
+    atoms = []
+    for feature in features:
+        values = np.unique(feature.values)
+        if len(values) > 12:
+            continue
+        spoken = feature.spoken or {}
+        for value in values:
+            for text, mask in (
+                (f"== {show(value)}", feature.values == value),
+                (f"!= {show(value)}", feature.values != value),
+                (f"> {show(value)}", feature.values > value),
+                (f"<= {show(value)}", feature.values <= value),
+            ):
+                if mask.any() and not mask.all():
+                    atoms.append((spoken.get(text) or f"{feature.name} {text}", mask))
+    return atoms
+
+
+def best_pair(features: Sequence[Feature], fails: np.ndarray) -> Condition | None:
+    """Two conditions joined by "and" or "or" (a decision tree of depth two)."""
+    failing, passing = int(fails.sum()), int((~fails).sum())
+    if failing < 4 or passing < 4 or surprise(failing, passing) < 5:
+        return None
+    atoms = _atoms(features)
+    covering = [(text, mask) for text, mask in atoms if not np.any(fails & ~mask)]
+    covered = [(text, mask) for text, mask in atoms if not np.any(mask & ~fails)]
+    for (one, a), (two, b) in itertools.combinations(covering, 2):
+        if np.array_equal(a & b, fails):
+            return Condition(f"{one} and {two}", "pair", features[0].family, failing, passing)
+    for (one, a), (two, b) in itertools.combinations(covered, 2):
+        if np.array_equal(a | b, fails):
+            return Condition(f"{one} or {two}", "pair", features[0].family, failing, passing)
+    return None

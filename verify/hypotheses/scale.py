@@ -1,0 +1,309 @@
+"""Proportional: the hand-written value is the truth times a number, an expression in the sizes, or a scalar input."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from verify.hypotheses.cases import Case, is_direction, largest, tolerance
+from verify.hypotheses.numbers import exact_name, number_name
+
+LeftRight = Callable[[Case], tuple]
+_SAME = 2e-6
+_POWERS = {-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number a case: a size (``N``), a size plus or minus one, a scalar input, a norm."""
+
+    name: str
+    of: Callable[[Case], Any]
+    family: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """``constant`` times a product of powers of quantities."""
+
+    constant: complex
+    powers: tuple[tuple[Quantity, float], ...] = ()
+
+    def __call__(self, case: Case) -> complex:
+        value: Any = self.constant
+        for quantity, power in self.powers:
+            value = value * (1.0 * quantity.of(case)) ** (int(power) if power == int(power) else power)
+        return value
+
+    @property
+    def families(self) -> set[str]:
+        return {quantity.family for quantity, _ in self.powers}
+
+    def inverse(self) -> Scale:
+        return Scale(1 / self.constant, tuple((quantity, -power) for quantity, power in self.powers))
+
+    def negated(self) -> Scale:
+        return Scale(-self.constant, self.powers)
+
+    @property
+    def name(self) -> str:
+        if not self.powers:
+            return number_name(self.constant)
+        number = number_name(self.constant)
+        sign = "-" if number.startswith("-") else ""
+        top, _, bottom = number.lstrip("-").partition("/")
+        above = [] if top == "1" else [top]
+        below = [bottom] if bottom else []
+        for quantity, power in self.powers:
+            base = f"({quantity.name})" if re.search(r"[-+ ]", quantity.name) else quantity.name
+            text = {0.5: f"sqrt({quantity.name})", 1.0: base, 1.5: f"{base}**1.5", 2.0: f"{base}**2"}[
+                abs(power)
+            ]
+            (above if power > 0 else below).append(text)
+        over = "*".join(above) or "1"
+        if not below:
+            return sign + over
+        under = below[0] if len(below) == 1 else f"({'*'.join(below)})"
+        return f"{sign}{over}/{under}"
+
+
+def proportions(cases: Sequence[Case], left_right: LeftRight) -> list[tuple[Case, complex]] | None:
+    """The factor by which left is right in each failing tame case; None if one is not proportional."""
+    found = []
+    for case in cases:
+        if not (case.failed and case.tame):
+            continue
+        left, right = left_right(case)
+        if left is None or right is None or np.shape(left) != np.shape(right):
+            return None
+        usable = np.isfinite(left) & np.isfinite(right)
+        left, right = np.where(usable, left, 0).ravel(), np.where(usable, right, 0).ravel()
+        size = largest(right)
+        allowed = tolerance(case, left)
+        if size <= 10 * case.noise or size == 0:
+            if largest(left) > allowed:
+                return None
+            continue
+        scaled = right / size
+        factor = np.vdot(scaled, left) / np.vdot(scaled, scaled).real / size
+        if np.abs(left - factor * right).max() > allowed:
+            return None
+        if size * 1e-7 > case.noise:
+            found.append((case, factor if np.iscomplexobj(factor) else float(factor)))
+    return found
+
+
+def dimension_quantities(cases: Sequence[Case]) -> list[Quantity]:
+    """The named sizes, then axes of arguments that no name covers."""
+    names = [name for name in cases[0].sample.dims if all(name in case.sample.dims for case in cases)]
+    found = [Quantity(name, lambda case, name=name: case.sample.dims[name], "dims") for name in names]
+    covered = {tuple(case.sample.dims[name] for case in cases) for name in names}
+    for name, array in cases[0].bases.items():
+        if name not in cases[0].sample.inputs:
+            continue
+        for axis in range(array.ndim):
+            try:
+                sizes = tuple(case.bases[name].shape[axis] for case in cases)
+            except (KeyError, IndexError):
+                continue
+            if sizes not in covered:
+                covered.add(sizes)
+                found.append(
+                    Quantity(
+                        f"{name}.shape[{axis}]",
+                        lambda case, name=name, axis=axis: case.bases[name].shape[axis],
+                        "dims",
+                    )
+                )
+    return found
+
+
+def _shifted(quantities: Iterable[Quantity], shifts=(-1, 1)) -> list[Quantity]:
+    return [
+        Quantity(
+            f"{q.name}{shift:+d}", lambda case, q=q, shift=shift: q.of(case) + shift, q.family + " shifted"
+        )
+        for q in quantities
+        for shift in shifts
+    ]
+
+
+def scalar_quantities(cases: Sequence[Case]) -> list[Quantity]:
+    """Scalar inputs and scalar intermediates, and one minus or plus a scalar input."""
+    found = []
+    first = cases[0]
+    for name, array in first.bases.items():
+        if array.ndim or any(name not in case.bases or case.bases[name].ndim for case in cases):
+            continue
+        family = (
+            "direction"
+            if is_direction(name, first.sample)
+            else ("scalar" if name in first.sample.inputs else "intermediate")
+        )
+        quantity = Quantity(name, lambda case, name=name: case.bases[name][()], family)
+        found.append(quantity)
+        if family == "scalar":
+            found.append(Quantity(f"1 - {name}", lambda case, q=quantity: 1 - q.of(case), "scalar"))
+            found.append(Quantity(f"1 + {name}", lambda case, q=quantity: 1 + q.of(case), "scalar"))
+    return found
+
+
+def _summaries(cases: Sequence[Case]) -> list[Quantity]:
+    measures = {
+        "sum({})": np.sum,
+        "mean({})": np.mean,
+        "norm({})": lambda a: np.sqrt(np.sum(np.abs(a) ** 2)),
+        "max({})": lambda a: np.max(a.real),
+        "min({})": lambda a: np.min(a.real),
+    }
+    found = []
+    for name in cases[0].bases:
+        if any(name not in case.bases or case.bases[name].size == 0 for case in cases):
+            continue
+        family = "direction" if is_direction(name, cases[0].sample) else "summary"
+        for pattern, measure in measures.items():
+            found.append(
+                Quantity(
+                    pattern.format(name),
+                    lambda case, name=name, measure=measure: measure(case.bases[name]),
+                    family,
+                )
+            )
+    return found
+
+
+def explain(cases: Sequence[Case], pairs: Sequence[tuple[Case, complex]], rich: bool = True) -> list[Scale]:
+    """Expressions that reproduce all the factors, simplest first."""
+    if not pairs:
+        return []
+    used = [case for case, _ in pairs]
+    factors = np.array([factor for _, factor in pairs])
+    if np.iscomplexobj(factors) and np.all(np.abs(factors.imag) <= 1e-7 * np.abs(factors)):
+        factors = factors.real
+    if not np.isfinite(factors).all():
+        return []
+    if np.any(factors == 0):
+        if np.all(factors == 0):
+            return [Scale(0.0)]
+        return explain(cases, [(case, factor) for case, factor in pairs if factor != 0], rich)
+    middle = _centre(factors)
+    if np.all(np.abs(factors - middle) <= _SAME * np.abs(middle)):
+        return [Scale(middle)]
+    if len(pairs) < 3:
+        return []
+    dims = dimension_quantities(used)
+    scalars = scalar_quantities(used)
+    shifted = _shifted(dims)
+    attempts: list[tuple[Quantity, ...]] = [(q,) for q in dims + scalars + shifted]
+    attempts += itertools.combinations(dims, 2)
+    attempts += [(a, b) for a in dims for b in shifted + scalars]
+    attempts += itertools.combinations(scalars, 2)
+    attempts += itertools.combinations(dims, 3)
+    if rich:
+        attempts += [(q,) for q in _summaries(used)]
+    values: dict[str, np.ndarray] = {}
+    found = []
+    for attempt in attempts:
+        scale = _monomial(attempt, used, factors, values)
+        if scale is not None:
+            found.append(scale)
+            if len(found) >= 3:
+                break
+    return found
+
+
+def _centre(factors: np.ndarray) -> complex:
+    order = np.argsort(factors.real)
+    middle = factors[order[len(order) // 2]]
+    return complex(middle) if np.iscomplexobj(factors) else float(middle)
+
+
+def _monomial(quantities, used, factors, values) -> Scale | None:
+    columns = []
+    for quantity in quantities:
+        if quantity.name not in values:
+            values[quantity.name] = np.array([quantity.of(case) for case in used]) * 1.0
+        columns.append(values[quantity.name])
+    table = np.stack(columns, 1)
+    if not np.isfinite(table).all() or np.any(table == 0):
+        return None
+    logs = np.log(np.abs(table))
+    if len({tuple(row) for row in np.round(logs, 9)}) < len(quantities) + 2:
+        return None
+    design = np.column_stack([logs, np.ones(len(used))])
+    solution, _, rank, _ = np.linalg.lstsq(design, np.log(np.abs(factors)), rcond=1e-9)
+    if rank < design.shape[1]:
+        return None
+    powers = [round(2 * power) / 2 for power in solution[:-1]]
+    if any(power not in _POWERS for power in powers) or np.abs(np.array(powers) - solution[:-1]).max() > 0.05:
+        return None
+    if any(
+        power != int(power) and np.any(column.real < 0) for power, column in zip(powers, columns, strict=True)
+    ):
+        return None
+    product = np.ones(len(used), table.dtype)
+    for column, power in zip(columns, powers, strict=True):
+        product = product * (column ** int(power) if power == int(power) else column.real**power)
+    rest = factors / product
+    middle = _centre(rest)
+    if np.any(np.abs(rest - middle) > 2 * _SAME * np.abs(middle)) or exact_name(middle, 2e-6) is None:
+        return None
+    return Scale(middle, tuple(zip(quantities, powers, strict=True)))
+
+
+def absent(scale: Scale, cases: Sequence[Case], output_dims: Sequence[str]) -> bool:
+    """Whether every size in the expression belongs to no axis of the output leaf."""
+    tokens = {token for text in output_dims for token in re.findall(r"[A-Za-z_]\w*", text)}
+    for quantity, _ in scale.powers:
+        if quantity.name in tokens:
+            return False
+        if not output_dims and any(
+            all(axis < case.truth.ndim and case.truth.shape[axis] == quantity.of(case) for case in cases)
+            for axis in range(cases[0].truth.ndim)
+        ):
+            return False
+    return True
+
+
+def scale_kind(scale: Scale, cases: Sequence[Case], output_dims: Sequence[str]) -> str:
+    if not scale.powers:
+        return "sign" if abs(scale.constant + 1) < 1e-7 else "factor"
+    if "direction" in scale.families:
+        return "cotangent"
+    powers = {power for _, power in scale.powers}
+    counts = scale.families == {"dims"} and len(powers) == 1 and abs(abs(scale.constant) - 1) < 1e-6
+    if counts and abs(powers.pop()) == 1 and absent(scale, cases, output_dims):
+        return "reduction"
+    return "factor"
+
+
+def scale_text(scale: Scale, kind: str, noun: str) -> str:
+    """What is the matter and what to do."""
+    name = scale.name
+    if kind == "sign":
+        return f"is exactly the negative of the {noun}: flip its sign"
+    if kind == "reduction":
+        sizes = "*".join(quantity.name for quantity, _ in scale.powers)
+        minus = " and has the wrong sign" if scale.constant.real < 0 else ""
+        if scale.powers[0][1] < 0:
+            return f"is exactly {name} of the {noun}{minus}: it averages over {sizes} where the reference sums; multiply by {sizes}"
+        return f"is exactly {name} times the {noun}{minus}: it sums over {sizes} where the reference averages; divide by {sizes}"
+    if scale.constant == 0:
+        return f"is zero where the {noun} is not"
+    if kind == "cotangent":
+        return (
+            f"is {name} times the {noun}: the cotangent is misapplied; it must enter exactly once, linearly"
+        )
+    inverse = scale.inverse().name
+    if not scale.powers and exact_name(scale.constant) is None:
+        return f"is {name} times the {noun}, on every case: multiply by {inverse}"
+    if "/" not in inverse:
+        return f"is exactly {name} of the {noun}: a factor {inverse} is missing"
+    if "/" not in name:
+        return f"is exactly {name} times the {noun}: remove the factor {name}"
+    return f"is exactly {name} times the {noun}: multiply by {inverse}"
