@@ -1,0 +1,286 @@
+r"""Ridge regression: fit ``Y ≈ W X``, one data point a column, with a penalty ``λ ‖W‖²``.
+
+The loss is ``l(W) = ‖Y - W X‖² + λ ‖W‖²`` in the Frobenius norm. With ``R = W X - Y``, differentiate and collect
+under the trace:
+
+    dl = 2 tr(Rᵀ dW X) + 2 λ tr(Wᵀ dW) = 2 tr((R Xᵀ + λ W)ᵀ dW)
+
+so the gradient is ``2 (R Xᵀ + λ W)``, and it vanishes where ``W (X Xᵀ + λ I) = Y Xᵀ``.
+
+Loss, gradient and solution see the data only through ``X Xᵀ``, ``Y Xᵀ`` and ``‖Y‖²``: ``RidgeStatistics`` keeps
+these, so that a step costs the same for a hundred points and for a billion.
+
+Source: Hoerl and Kennard, *Ridge regression* (1970); the derivation by traces is this file's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import cho_solve
+from jaxtyping import Array, Float, Int
+
+from handgrad.claims import at_most, equal_to, gradient_of, hvp_of, jvp_of, value_and_gradient_of, vjp_of
+from handgrad.domains import interval, nonnegative
+
+__all__ = [
+    "RidgeStatistics",
+    "ridge_differential",
+    "ridge_gradient",
+    "ridge_gradients",
+    "ridge_hessian_product",
+    "ridge_loss",
+    "ridge_solution",
+]
+
+# A penalty for which ``X Xᵀ + λ I`` is safely invertible whatever the data.
+Penalty = Annotated[Float[Array, ""], interval(0.125, 8.0)]
+
+# --- The loss and its derivatives ----------------------------------------------------------------------------
+
+
+def ridge_loss(
+    W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Float[Array, ""]
+) -> Float[Array, ""]:
+    """``‖Y - W X‖² + λ ‖W‖²``: a sum over the data, not a mean, with no factor one half."""
+    R = W @ X - Y
+    return jnp.sum(R * R) + lam * jnp.sum(W * W)
+
+
+@jvp_of(ridge_loss, wrt="W")
+def ridge_differential(
+    W: Float[Array, "m n"],
+    X: Float[Array, "n N"],
+    Y: Float[Array, "m N"],
+    lam: Float[Array, ""],
+    *,
+    dW: Float[Array, "m n"],
+) -> Float[Array, ""]:
+    """``dl = 2 tr(Rᵀ dW X) + 2 λ tr(Wᵀ dW)``, before anything is moved under the trace."""
+    R = W @ X - Y
+    return 2 * (jnp.sum(R * (dW @ X)) + lam * jnp.sum(W * dW))
+
+
+@gradient_of(ridge_loss, wrt="W")
+def ridge_gradient(
+    W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Float[Array, ""]
+) -> Float[Array, "m n"]:
+    """``tr(Rᵀ dW X) = tr((R Xᵀ)ᵀ dW)``: the gradient is ``2 (R Xᵀ + λ W)``."""
+    return 2 * ((W @ X - Y) @ X.T + lam * W)
+
+
+@value_and_gradient_of(ridge_loss, wrt="W")
+def ridge_value_and_gradient(
+    W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Float[Array, ""]
+) -> tuple[Float[Array, ""], Float[Array, "m n"]]:
+    """Both share the residual ``R = W X - Y``."""
+    R = W @ X - Y
+    return jnp.sum(R * R) + lam * jnp.sum(W * W), 2 * (R @ X.T + lam * W)
+
+
+@hvp_of(ridge_loss, wrt="W")
+def ridge_hessian_product(
+    W: Float[Array, "m n"],
+    X: Float[Array, "n N"],
+    Y: Float[Array, "m N"],
+    lam: Float[Array, ""],
+    *,
+    dW: Float[Array, "m n"],
+) -> Float[Array, "m n"]:
+    """The differential of the gradient: ``2 dW (X Xᵀ + λ I)``, the same at every ``W``."""
+    return 2 * ((dW @ X) @ X.T + lam * dW)
+
+
+@gradient_of(ridge_loss, wrt=("X", "Y", "lam"), name="ridge_gradients")
+def ridge_gradients(
+    W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Float[Array, ""]
+) -> tuple[Float[Array, "n N"], Float[Array, "m N"], Float[Array, ""]]:
+    """In the other arguments: ``dl = 2 tr(Rᵀ W dX) - 2 tr(Rᵀ dY) + ‖W‖² dλ``."""
+    R = W @ X - Y
+    return 2 * (W.T @ R), -2 * R, jnp.sum(W * W)
+
+
+# --- Its minimum ---------------------------------------------------------------------------------------------
+
+
+def _regularised(XX: Float[Array, "n n"], lam: Float[Array, ""]) -> Float[Array, "n n"]:
+    return XX + lam * jnp.eye(XX.shape[0], dtype=XX.dtype)
+
+
+def _right_divide(B: Float[Array, "m n"], S: Float[Array, "n n"]) -> Float[Array, "m n"]:
+    """``B S⁻¹`` for a symmetric positive definite ``S``, by its Cholesky factor."""
+    return cho_solve((jnp.linalg.cholesky(S), True), B.T).T
+
+
+def ridge_solution(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty) -> Float[Array, "m n"]:
+    """The minimiser ``W = Y Xᵀ (X Xᵀ + λ I)⁻¹``, by a solve; nothing is inverted.
+
+    Needs ``X Xᵀ + λ I`` positive definite (``λ > 0`` is enough), else the result is NaN. float32 and float64 only.
+    """
+    return _right_divide(Y @ X.T, _regularised(X @ X.T, lam))
+
+
+@equal_to(ridge_solution)
+def ridge_solution_dual(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty) -> Float[Array, "m n"]:
+    """Push ``Xᵀ`` through: ``Y (Xᵀ X + λ I)⁻¹ Xᵀ``, the cheaper one when there are fewer points than features."""
+    return _right_divide(Y, _regularised(X.T @ X, lam)) @ X.T
+
+
+def normal_equations_right(
+    X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
+) -> Float[Array, "m n"]:
+    """``Y Xᵀ``."""
+    return Y @ X.T
+
+
+@equal_to(normal_equations_right)
+def normal_equations_left(
+    X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
+) -> Float[Array, "m n"]:
+    """``W (X Xᵀ + λ I)`` at the solution: the gradient vanishes there."""
+    return ridge_solution(X, Y, lam) @ _regularised(X @ X.T, lam)
+
+
+@at_most(ridge_loss)
+def ridge_minimum(
+    W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
+) -> Float[Array, ""]:
+    """The loss at the solution is at most the loss at any ``W``: the Hessian is positive definite."""
+    return ridge_loss(ridge_solution(X, Y, lam), X, Y, lam)
+
+
+@jvp_of(ridge_solution, wrt=("X", "Y", "lam"))
+def ridge_solution_differential(
+    X: Float[Array, "n N"],
+    Y: Float[Array, "m N"],
+    lam: Penalty,
+    *,
+    dX: Float[Array, "n N"],
+    dY: Float[Array, "m N"],
+    dlam: Float[Array, ""],
+) -> Float[Array, "m n"]:
+    """Differentiate ``W S = Y Xᵀ`` with ``S = X Xᵀ + λ I``: ``dW = (d(Y Xᵀ) - W dS) S⁻¹``."""
+    S = _regularised(X @ X.T, lam)
+    W = _right_divide(Y @ X.T, S)
+    dS = dX @ X.T + X @ dX.T + dlam * jnp.eye(S.shape[0], dtype=S.dtype)
+    return _right_divide(dY @ X.T + Y @ dX.T - W @ dS, S)
+
+
+@vjp_of(ridge_solution, wrt=("X", "Y", "lam"))
+def ridge_solution_vjp(
+    X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty, *, cotangent: Float[Array, "m n"]
+) -> tuple[Float[Array, "n N"], Float[Array, "m N"], Float[Array, ""]]:
+    """With ``G = C S⁻¹``: ``tr(Gᵀ (dY Xᵀ + Y dXᵀ - W (dX Xᵀ + X dXᵀ + dλ I)))``, term by term."""
+    S = _regularised(X @ X.T, lam)
+    W, G = _right_divide(Y @ X.T, S), _right_divide(cotangent, S)
+    return G.T @ (Y - W @ X) - W.T @ (G @ X), G @ X, -jnp.sum(G * W)
+
+
+# --- Sufficient statistics -------------------------------------------------------------------------------------
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class RidgeStatistics:
+    """All that ridge regression needs to know of a data set: a pytree whose size does not grow with ``N``.
+
+    ``a + b`` merges two data sets, so the statistics may be gathered in chunks, in any order, or on many devices.
+    The loss loses digits to cancellation when the residual is small beside ``Y``: the price of forgetting the data.
+    """
+
+    XX: Float[Array, "n n"]
+    YX: Float[Array, "m n"]
+    YY: Float[Array, ""]
+    count: Int[Array, ""]
+
+    @classmethod
+    def of(cls, X: Float[Array, "n N"], Y: Float[Array, "m N"]) -> RidgeStatistics:
+        """The statistics of a data set. Raises ``ValueError`` unless ``X`` and ``Y`` have as many columns."""
+        if X.ndim != 2 or Y.ndim != 2 or X.shape[1] != Y.shape[1]:
+            raise ValueError(
+                f"RidgeStatistics.of: got X of shape {X.shape} and Y of shape {Y.shape}; "
+                'wanted X "n N" and Y "m N": a data point is a column'
+            )
+        return cls(X @ X.T, Y @ X.T, jnp.sum(Y * Y), jnp.asarray(X.shape[1], jnp.int32))
+
+    def __add__(self, other: RidgeStatistics) -> RidgeStatistics:
+        return jax.tree.map(jnp.add, self, other)
+
+    def update(self, X: Float[Array, "n N"], Y: Float[Array, "m N"]) -> RidgeStatistics:
+        """The statistics with more data points."""
+        return self + RidgeStatistics.of(X, Y)
+
+    def loss(self, W: Float[Array, "m n"], lam: Float[Array, ""]) -> Float[Array, ""]:
+        """``‖Y‖² - 2 tr(Wᵀ Y Xᵀ) + tr(Wᵀ W (X Xᵀ + λ I))``, the square of the norm multiplied out."""
+        return self.YY + jnp.sum(W * (W @ self.XX - 2 * self.YX)) + lam * jnp.sum(W * W)
+
+    def gradient(self, W: Float[Array, "m n"], lam: Float[Array, ""]) -> Float[Array, "m n"]:
+        """``2 (W X Xᵀ - Y Xᵀ + λ W)``."""
+        return 2 * (W @ self.XX - self.YX + lam * W)
+
+    def solution(self, lam: Float[Array, ""]) -> Float[Array, "m n"]:
+        """``Y Xᵀ (X Xᵀ + λ I)⁻¹``; as ``ridge_solution``."""
+        return _right_divide(self.YX, _regularised(self.XX, lam))
+
+
+@equal_to(ridge_loss)
+def statistics_loss(
+    W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Float[Array, ""]
+) -> Float[Array, ""]:
+    """The loss from the statistics alone."""
+    return RidgeStatistics.of(X, Y).loss(W, lam)
+
+
+@gradient_of(ridge_loss, wrt="W")
+def statistics_gradient(
+    W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Float[Array, ""]
+) -> Float[Array, "m n"]:
+    """The gradient from the statistics alone."""
+    return RidgeStatistics.of(X, Y).gradient(W, lam)
+
+
+@equal_to(ridge_solution)
+def statistics_solution(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty) -> Float[Array, "m n"]:
+    """The minimiser from the statistics alone."""
+    return RidgeStatistics.of(X, Y).solution(lam)
+
+
+def loss_of_both(
+    W: Float[Array, "m n"],
+    X1: Float[Array, "n N1"],
+    Y1: Float[Array, "m N1"],
+    X2: Float[Array, "n N2"],
+    Y2: Float[Array, "m N2"],
+    lam: Annotated[Float[Array, ""], nonnegative],
+) -> Float[Array, ""]:
+    """The loss of the two data sets side by side."""
+    return ridge_loss(W, jnp.concatenate([X1, X2], axis=1), jnp.concatenate([Y1, Y2], axis=1), lam)
+
+
+@gradient_of(loss_of_both, wrt="W")
+def merged_statistics_gradient(
+    W: Float[Array, "m n"],
+    X1: Float[Array, "n N1"],
+    Y1: Float[Array, "m N1"],
+    X2: Float[Array, "n N2"],
+    Y2: Float[Array, "m N2"],
+    lam: Annotated[Float[Array, ""], nonnegative],
+) -> Float[Array, "m n"]:
+    """Products of data sets add: the gradient of the whole from the sum of the parts' statistics."""
+    return (RidgeStatistics.of(X1, Y1) + RidgeStatistics.of(X2, Y2)).gradient(W, lam)
+
+
+@gradient_of(loss_of_both, wrt="W")
+def updated_statistics_gradient(
+    W: Float[Array, "m n"],
+    X1: Float[Array, "n N1"],
+    Y1: Float[Array, "m N1"],
+    X2: Float[Array, "n N2"],
+    Y2: Float[Array, "m N2"],
+    lam: Annotated[Float[Array, ""], nonnegative],
+) -> Float[Array, "m n"]:
+    """The same, taking the second data set in later."""
+    return RidgeStatistics.of(X1, Y1).update(X2, Y2).gradient(W, lam)
