@@ -1,0 +1,88 @@
+"""What is expected of the claims in this directory: verdicts, and the diagnosis kinds that name the mistake.
+
+``wrong.py`` and ``right.py`` hold classes A to H, ``wrong_more.py`` and ``right_more.py`` classes I to M.
+Claims are named ``R15_wrong`` and ``R15_right``, a few with a variant: ``R03_real_wrong``.
+"""
+
+CLASSES = {
+    "A": "sign / constant slip in the local derivative",
+    "B": "missing or duplicated Jacobian term",
+    "C": "wrong operand or wrong function differentiated",
+    "D": "transpose / axis / shape bookkeeping",
+    "E": "reduction / accumulation",
+    "F": "upstream cotangent lost or misapplied",
+    "G": "wrong branch, kink, tie or special exponent",
+    "H": "singular point (0/0, 0*inf)",
+    "I": "overflow / cancellation / low precision",
+    "J": "mask / index / option ignored",
+    "K": "complex conjugation",
+    "L": "higher order only",
+    "M": "device / memory layout / uninitialised / race",
+}
+
+ENTRIES = {
+    "A": ("R01", "R02", "R03"),
+    "B": ("R12",),
+    "C": ("R04", "R05", "R31"),
+    "D": ("R06", "R08", "R09", "R37", "R39"),
+    "E": ("R07", "R34", "R35", "R41"),
+    "F": ("R13", "R14", "R32", "R33"),
+    "G": ("R15", "R16", "R17", "R18", "R40"),
+    "H": ("R19", "R20"),
+    "I": ("R21", "R22", "R23", "R42"),
+    "J": ("R24", "R25", "R26", "R36", "R38"),
+    "K": ("R10", "R11"),
+    "L": ("R29", "R30"),
+    "M": ("R27", "R28"),
+}
+CLASS_OF = {entry: cls for cls, entries in ENTRIES.items() for entry in entries}
+
+ACCEPTED_KINDS = {
+    "A": ("sign", "factor", "entries"),
+    "B": ("missing_term", "extra_term", "factor", "wrong_argument", "region"),
+    "C": ("wrong_argument", "missing_term", "extra_term", "region", "dimension"),
+    "D": ("transpose", "shape", "reduction", "dimension", "entries", "factor"),
+    "E": ("reduction", "dimension", "entries", "factor", "missing_term", "shape"),
+    "F": ("cotangent", "factor", "missing_term"),
+    "G": ("region", "singular", "entries", "sign"),
+    "H": ("singular", "region"),
+    "I": ("precision", "overflow", "region", "singular"),
+    "J": ("entries", "region", "wrong_argument", "missing_term", "extra_term", "dimension"),
+    "K": ("conjugate",),
+    "L": ("missing_term", "sign", "factor", "wrong_argument", "singular", "region", "extra_term"),
+    "M": ("nondeterministic", "entries", "dimension"),
+}
+
+# Kinds that describe the mistake truly although its class does not list them.
+ALSO_ACCEPTED = {
+    "R03": ("conjugate",),  # the complex variant: two mistakes in one
+    "R09": ("missing_term", "region"),  # a term of the series, where the norm is small
+    "R17": ("factor", "cotangent"),  # zero everywhere
+    "R25": ("singular",),  # queries without keys
+    "R29": ("precision",),  # right in exact arithmetic
+    "R42": ("entries", "dimension"),  # filed under I; what a user sees is entries set to zero
+}
+
+NOT_EXPRESSIBLE = {
+    "R22": "a rounding left out: against the exact derivative the hand version is the better one",
+    "R28": "strides of a non-contiguous cotangent: a JAX array has none",
+}
+
+# Right in exact arithmetic, so the verdict is `inaccurate`; either word finds the mistake.
+INACCURATE = ("R23", "R29")
+
+
+def entry_of(claim: str) -> str:
+    """``R03_real_wrong`` -> ``R03``."""
+    return claim.split("_")[0]
+
+
+def accepted_kinds(claim: str) -> tuple[str, ...]:
+    """The diagnosis kinds that name the mistake of a ``..._wrong`` claim."""
+    entry = entry_of(claim)
+    return ACCEPTED_KINDS[CLASS_OF[entry]] + ALSO_ACCEPTED.get(entry, ())
+
+
+def accepted_verdicts(claim: str) -> tuple[str, ...]:
+    """The verdicts that find the mistake of a ``..._wrong`` claim."""
+    return ("wrong", "inaccurate") if CLASS_OF[entry_of(claim)] in "IL" else ("wrong",)
