@@ -19,14 +19,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Literal
 
 import jax.numpy as jnp
 from jax import nn
 from jax.scipy.special import erfc
 from jaxtyping import Array, Float
 
-from handgrad.claims import at_most, equal_to, gradient_of, jvp_of, vjp_of
+from handgrad.claims import at_most, equal_to, jvp_of
 
 __all__ = ["ACTIVATIONS", "Activation", "activation_named"]
 
@@ -35,7 +34,8 @@ Z = Float[Array, "..."]
 
 @dataclass(frozen=True)
 class Activation:
-    """An element-wise function: its value, and ``slope``, the hand-written derivative at a finite, wide ``z``."""
+    """An element-wise function: its value, and ``slope``, the hand-written derivative at a finite, wide
+    ``z``."""
 
     name: str
     value: Callable[[Array], Array]
@@ -52,8 +52,8 @@ class Activation:
             z = z.astype(jnp.result_type(float))
         info = jnp.finfo(z.dtype)
         wide = z if info.bits >= 32 else z.astype(jnp.float32)
-        largest = float(jnp.finfo(wide.dtype).max)
-        slope = self.slope(jnp.clip(wide, -largest, largest))  # the limit at ±inf is the value far out
+        far = float(jnp.finfo(wide.dtype).max) / 16  # where every slope has reached its limit at ±inf
+        slope = self.slope(jnp.clip(wide, -far, far))
         return jnp.where(jnp.isnan(wide), wide, slope).astype(z.dtype)
 
     def differential(self, z: Z, dz: Z) -> Z:
@@ -65,7 +65,8 @@ _TABLE: dict[str, Activation] = {}
 
 
 def activation(value: Callable[..., Array]) -> Callable[[Callable[[Array], Array]], Activation]:
-    """Enter a hand-written slope in the table, under its own name, and claim it to be the derivative of ``value``."""
+    """Enter a hand-written slope in the table, under its own name, and claim it to be the derivative of
+    ``value``."""
 
     def enter(slope: Callable[[Array], Array]) -> Activation:
         entry = _TABLE[slope.__name__] = Activation(slope.__name__, value, slope)
@@ -75,7 +76,7 @@ def activation(value: Callable[..., Array]) -> Callable[[Callable[[Array], Array
     return enter
 
 
-# --- Piecewise linear ----------------------------------------------------------------------------------------
+# --- Piecewise linear -------------------------------------------------------------------------------------
 
 
 @activation(nn.identity)
@@ -120,7 +121,7 @@ def sparse_sigmoid(z: Z) -> Z:
     return (1 + jnp.sign(1 - jnp.abs(z))) / 4
 
 
-# --- Piecewise smooth ----------------------------------------------------------------------------------------
+# --- Piecewise smooth -------------------------------------------------------------------------------------
 
 
 @activation(nn.hard_silu)
@@ -161,7 +162,7 @@ def soft_sign(z: Z) -> Z:
     return r * r
 
 
-# --- The logistic family: e = exp(-|z|) -----------------------------------------------------------------------
+# --- The logistic family: e = exp(-|z|) -------------------------------------------------------------------
 
 
 @activation(nn.sigmoid)
@@ -204,8 +205,8 @@ def silu(z: Z) -> Z:
 def mish(z: Z) -> Z:
     """``z tanh(softplus z) = z t`` with ``w = exp z``, ``t = w (w + 2) / d`` and ``d = w² + 2w + 2``.
 
-    Since ``dt = 4 w (w + 1) / d² dz``, the slope is ``(w (w + 2) d + 4 z w (w + 1)) / d²``. Above zero everything is
-    divided by ``w⁴``, so that only ``e = 1 / w`` appears.
+    Since ``dt = 4 w (w + 1) / d² dz``, the slope is ``(w (w + 2) d + 4 z w (w + 1)) / d²``. Above zero
+    everything is divided by ``w⁴``, so that only ``e = 1 / w`` appears.
     """
     e = jnp.exp(-jnp.abs(z))
     d_below, d_above = 2 + e * (2 + e), 1 + 2 * e * (1 + e)
@@ -216,7 +217,8 @@ def mish(z: Z) -> Z:
 
 @activation(partial(nn.gelu, approximate=True))
 def gelu_tanh(z: Z) -> Z:
-    """``z (1 + tanh u)/2 = z σ(2u)`` with ``u = √(2/π) (z + 0.044715 z³)``: as ``silu``, with ``z 2u'`` for ``z``."""
+    """``z (1 + tanh u)/2 = z σ(2u)`` with ``u = √(2/π) (z + 0.044715 z³)``: as ``silu``, with ``z 2u'``
+    for ``z``."""
     c, k = math.sqrt(2 / math.pi), 0.044715
     z = jnp.clip(z, -100, 100)  # beyond, the slope is 0 or 1 in every precision, and z⁴ would overflow
     e = jnp.exp(-2 * c * jnp.abs(z) * (1 + k * z * z))
@@ -224,12 +226,13 @@ def gelu_tanh(z: Z) -> Z:
     return jnp.where(z < 0, e * (1 + e + t), 1 + e * (1 + t)) / ((1 + e) * (1 + e))
 
 
-# --- Others ----------------------------------------------------------------------------------------------------
+# --- Others -----------------------------------------------------------------------------------------------
 
 
 @activation(partial(nn.gelu, approximate=False))
 def gelu(z: Z) -> Z:
-    """``(z Φ)' = Φ(z) + z φ(z)``, with the normal distribution ``Φ`` from ``erfc``, whose tail keeps its digits."""
+    """``(z Φ)' = Φ(z) + z φ(z)``, with the normal distribution ``Φ`` from ``erfc``, whose tail keeps its
+    digits."""
     density = jnp.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     return erfc(-z / math.sqrt(2)) / 2 + z * density
 
@@ -257,11 +260,13 @@ def _logistic(z: Array) -> Array:
 
 
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(_TABLE)
-"""By name; the names are those of ``jax.nn``, with ``gelu`` the exact one and ``gelu_tanh`` its approximation."""
+"""By name; the names are those of ``jax.nn``, with ``gelu`` the exact one and ``gelu_tanh`` its
+approximation."""
 
 
 def activation_named(name: str | Activation) -> Activation:
-    """Look an activation up; an ``Activation`` is returned as it is. Raises ``ValueError`` for an unknown name."""
+    """Look an activation up; an ``Activation`` is returned as it is. Raises ``ValueError`` for an
+    unknown name."""
     if isinstance(name, Activation):
         return name
     if name not in ACTIVATIONS:
@@ -269,33 +274,7 @@ def activation_named(name: str | Activation) -> Activation:
     return ACTIVATIONS[name]
 
 
-# --- A few that say more ----------------------------------------------------------------------------------------
-
-Smooth = Literal["tanh", "sigmoid", "softplus", "silu", "gelu", "mish"]
-
-
-def total(z: Float[Array, "m N"], activation: Smooth) -> Float[Array, ""]:
-    """``tr(1ᵀ σ(z))``, a scalar to take the gradient of."""
-    return jnp.sum(ACTIVATIONS[activation].apply(z))
-
-
-@gradient_of(total, wrt="z")
-def total_gradient(z: Float[Array, "m N"], activation: Smooth) -> Float[Array, "m N"]:
-    """``tr(1ᵀ (σ'(z) ⊙ dz)) = tr(σ'(z)ᵀ dz)``."""
-    return ACTIVATIONS[activation].derivative(z)
-
-
-def layer_activation(z: Float[Array, "m N"], activation: Smooth) -> Float[Array, "m N"]:
-    """``a = σ(z)``."""
-    return ACTIVATIONS[activation].apply(z)
-
-
-@vjp_of(layer_activation, wrt="z")
-def layer_activation_vjp(
-    z: Float[Array, "m N"], activation: Smooth, *, cotangent: Float[Array, "m N"]
-) -> Float[Array, "m N"]:
-    """``tr(Cᵀ (σ'(z) ⊙ dz)) = tr((C ⊙ σ'(z))ᵀ dz)``: a diagonal map is its own transpose."""
-    return ACTIVATIONS[activation].derivative(z) * cotangent
+# --- A few that say more ----------------------------------------------------------------------------------
 
 
 def sigmoid_of_twice(z: Z) -> Z:

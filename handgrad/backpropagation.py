@@ -1,11 +1,13 @@
 r"""Backpropagation, without touching an index.
 
-A network takes ``a_0 = x`` through ``z_l = W_l a_{l-1} + b_l`` and ``a_l = σ_l(z_l)`` to a loss ``C(a_L, y)``. With
-``A_l = diag(σ_l'(z_l))`` a change in layer ``l`` reaches the output through a product of matrices,
+A network takes ``a_0 = x`` through ``z_l = W_l a_{l-1} + b_l`` and ``a_l = σ_l(z_l)`` to a loss ``C(a_L,
+y)``. With ``A_l = diag(σ_l'(z_l))`` a change in layer ``l`` reaches the output through a product of
+matrices,
 
     da_L = A_L W_L ⋯ A_{l+1} W_{l+1} A_l (dW_l a_{l-1} + db_l)
 
-and the loss by ``dC = g_Lᵀ da_L`` with ``g_L = ∇_{a_L} C``. Gather the product from the left, a layer at a time, transposed:
+and the loss by ``dC = g_Lᵀ da_L`` with ``g_L = ∇_{a_L} C``. Gather the product from the left, a layer at a
+time, transposed:
 
     δ_l = σ_l'(z_l) ⊙ g_l,    g_{l-1} = W_lᵀ δ_l
 
@@ -13,11 +15,11 @@ Then ``dC = δ_lᵀ (dW_l a_{l-1} + db_l) = tr((δ_l a_{l-1}ᵀ)ᵀ dW_l) + δ_l
 
     ∇_{W_l} C = δ_l a_{l-1}ᵀ,    ∇_{b_l} C = δ_l
 
-For a batch every letter is a matrix, one column a data point; the product ``δ_l a_{l-1}ᵀ`` sums over the columns, and so
-must the bias: ``δ_l 1``.
+For a batch every letter is a matrix, one column a data point; the product ``δ_l a_{l-1}ᵀ`` sums over the
+columns, and so must the bias: ``δ_l 1``.
 
-Sources: Rumelhart, Hinton and Williams (1986) for the recursion; Pearlmutter (1994) for the Hessian; Goodfellow (2015) for
-the norms; Chen, Xu, Zhang and Guestrin (2016) for recomputation.
+Sources: Rumelhart, Hinton and Williams (1986) for the recursion; Pearlmutter (1994) for the Hessian;
+Goodfellow (2015) for the norms; Chen, Xu, Zhang and Guestrin (2016) for recomputation.
 """
 
 from __future__ import annotations
@@ -30,8 +32,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from handgrad.activations import Smooth, activation_named
-from handgrad.claims import equal_to, gradient_of, hvp_of, jvp_of, value_and_gradient_of, vjp_of
+from handgrad.claims import equal_to, gradient_of, hvp_of, value_and_gradient_of
 from handgrad.losses import Loss, loss_named
 from handgrad.networks import (
     Activations,
@@ -60,98 +61,7 @@ __all__ = [
 Reduction: TypeAlias = Literal["sum", "mean"]
 NETWORK = ("params", "x", "y", "activations", "loss")
 
-# --- One layer -----------------------------------------------------------------------------------------------------
-
-
-def layer(
-    W: Float[Array, "m n"], a: Float[Array, "n N"], b: Float[Array, "m"], activation: Smooth
-) -> Float[Array, "m N"]:
-    """``σ(W a + b)``."""
-    return activation_named(activation).apply(W @ a + b[:, None])
-
-
-@jvp_of(layer, wrt=("W", "a", "b"))
-def layer_differential(
-    W: Float[Array, "m n"],
-    a: Float[Array, "n N"],
-    b: Float[Array, "m"],
-    activation: Smooth,
-    *,
-    dW: Float[Array, "m n"],
-    da: Float[Array, "n N"],
-    db: Float[Array, "m"],
-) -> Float[Array, "m N"]:
-    """``da_l = σ'(z) ⊙ (dW a + W da + db)``."""
-    z = W @ a + b[:, None]
-    return activation_named(activation).derivative(z) * (dW @ a + W @ da + db[:, None])
-
-
-@vjp_of(layer, wrt=("W", "a", "b"))
-def layer_vjp(
-    W: Float[Array, "m n"],
-    a: Float[Array, "n N"],
-    b: Float[Array, "m"],
-    activation: Smooth,
-    *,
-    cotangent: Float[Array, "m N"],
-) -> tuple[Float[Array, "m n"], Float[Array, "n N"], Float[Array, "m"]]:
-    """One step of the recursion: ``δ = σ'(z) ⊙ g``, then ``δ aᵀ``, ``Wᵀ δ`` and ``δ 1``."""
-    delta = activation_named(activation).derivative(W @ a + b[:, None]) * cotangent
-    return delta @ a.T, W.T @ delta, jnp.sum(delta, axis=1)
-
-
-# --- The long product ------------------------------------------------------------------------------------------------
-
-
-def two_layers(
-    W1: Float[Array, "k n"],
-    b1: Float[Array, "k"],
-    W2: Float[Array, "m k"],
-    b2: Float[Array, "m"],
-    x: Float[Array, "n"],
-) -> Float[Array, "m"]:
-    """``tanh(W2 tanh(W1 x + b1) + b2)``."""
-    return jnp.tanh(W2 @ jnp.tanh(W1 @ x + b1) + b2)
-
-
-@jvp_of(two_layers, wrt=("W1", "b1"))
-def long_product(
-    W1: Float[Array, "k n"],
-    b1: Float[Array, "k"],
-    W2: Float[Array, "m k"],
-    b2: Float[Array, "m"],
-    x: Float[Array, "n"],
-    *,
-    dW1: Float[Array, "k n"],
-    db1: Float[Array, "k"],
-) -> Float[Array, "m"]:
-    """``da_2 = A_2 W_2 A_1 (dW_1 x + db_1)``, with the diagonal matrices written out."""
-    slope = activation_named("tanh").derivative
-    z1 = W1 @ x + b1
-    A1, A2 = jnp.diag(slope(z1)), jnp.diag(slope(W2 @ jnp.tanh(z1) + b2))
-    return A2 @ (W2 @ (A1 @ (dW1 @ x + db1)))
-
-
-@vjp_of(two_layers, wrt=("W1", "b1", "W2", "b2"))
-def two_layers_vjp(
-    W1: Float[Array, "k n"],
-    b1: Float[Array, "k"],
-    W2: Float[Array, "m k"],
-    b2: Float[Array, "m"],
-    x: Float[Array, "n"],
-    *,
-    cotangent: Float[Array, "m"],
-) -> tuple[Float[Array, "k n"], Float[Array, "k"], Float[Array, "m k"], Float[Array, "m"]]:
-    """``δ_2 = σ'(z_2) ⊙ g`` and ``δ_1 = σ'(z_1) ⊙ W_2ᵀ δ_2``: the recursion, unrolled."""
-    slope = activation_named("tanh").derivative
-    z1 = W1 @ x + b1
-    a1 = jnp.tanh(z1)
-    delta2 = slope(W2 @ a1 + b2) * cotangent
-    delta1 = slope(z1) * (W2.T @ delta2)
-    return jnp.outer(delta1, x), delta1, jnp.outer(delta2, a1), delta2
-
-
-# --- Any network -----------------------------------------------------------------------------------------------------
+# --- The gradient -----------------------------------------------------------------------------------------
 
 
 def network_loss(
@@ -177,10 +87,12 @@ def backpropagate(
 ) -> tuple[Float[Array, ""], Any]:
     """The loss and its gradient, with the structure of ``params``.
 
-    ``reduction="mean"`` divides by the number of columns. ``recompute`` keeps only the input of every ``√L``-th layer, and runs
-    each segment forward again when the recursion reaches it: memory as ``√L`` rather than ``L``, for one more forward pass.
+    ``reduction="mean"`` divides by the number of columns. ``recompute`` keeps only the input of every
+    ``√L``-th layer, and runs each segment forward again when the recursion reaches it: memory as ``√L``
+    rather than ``L``, for one more forward pass.
 
-    Raises ``ValueError`` for an unknown name, a wrong number of activations, or an ``x`` that is neither a column nor a batch.
+    Raises ``ValueError`` for an unknown name, a wrong number of activations, or an ``x`` that is neither a
+    column nor a batch.
     """
     sigmas, C = each_layer(activations, params), loss_named(loss)
     if x.ndim == 1:
@@ -272,7 +184,7 @@ def input_gradient(
     return g
 
 
-# --- More than one gradient ---------------------------------------------------------------------------------------------
+# --- More than one gradient -------------------------------------------------------------------------------
 
 
 def hessian_vector_product(
@@ -285,8 +197,9 @@ def hessian_vector_product(
 ) -> Any:
     """The Hessian of the loss in ``params`` applied to ``vector``, with the structure of ``params``.
 
-    The differential of the gradient, ``d(∇C)`` along ``vector``: the δ recursion differentiated once more, forward. With ``R``
-    for that differential, ``R δ_l = σ_l''(z_l) ⊙ R z_l ⊙ g_l + σ_l'(z_l) ⊙ R g_l``: about the cost of two gradients.
+    The differential of the gradient, ``d(∇C)`` along ``vector``: the δ recursion differentiated once more,
+    forward. With ``R`` for that differential, ``R δ_l = σ_l''(z_l) ⊙ R z_l ⊙ g_l + σ_l'(z_l) ⊙ R g_l``:
+    about the cost of two gradients.
     """
     gradient = partial(_gradient, x=x, y=y, activations=activations, loss=loss)
     return jax.jvp(gradient, (params,), (vector,))[1]
@@ -336,8 +249,8 @@ def per_example_gradient_norms(
 ) -> Float[Array, "N"]:
     """The norm of each data point's own gradient, over all parameters, without forming any of them.
 
-    One data point's gradient is an outer product, so ``‖δ aᵀ‖² + ‖δ‖² = ‖δ‖² (‖a‖² + 1)``; ``δ`` and ``a`` are
-    columns of what one pass over the batch computes anyway.
+    One data point's gradient is an outer product, so ``‖δ aᵀ‖² + ‖δ‖² = ‖δ‖² (‖a‖² + 1)``; ``δ`` and ``a``
+    are columns of what one pass over the batch computes anyway.
     """
     sigmas, C = each_layer(activations, params), loss_named(loss)
     z, a = forward(params, x, sigmas)

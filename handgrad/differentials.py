@@ -1,7 +1,7 @@
 r"""Gradients and traces: from a differential to a gradient without touching an index.
 
-The inner product of two matrices is ``<A, B> = tr(Aᵀ B)`` and its norm is Frobenius'. If the differential of a
-scalar function ``f`` at ``X`` is ``df = tr(Aᵀ dX)``, then ``A`` is the gradient of ``f`` at ``X``: by
+The inner product of two matrices is ``<A, B> = tr(Aᵀ B)`` and its norm is Frobenius'. If the differential
+of a scalar function ``f`` at ``X`` is ``df = tr(Aᵀ dX)``, then ``A`` is the gradient of ``f`` at ``X``: by
 Cauchy-Schwarz no unit direction climbs faster than ``A / ‖A‖``, and it climbs at the rate ``‖A‖``.
 
 Everything here is claimed: products by the product rule, norms by the chain rule, and the inequalities that
@@ -34,7 +34,7 @@ __all__ = [
     "trace_inner_gradient",
 ]
 
-# --- The inner product -----------------------------------------------------------------------------------
+# --- The inner product ------------------------------------------------------------------------------------
 
 
 def trace_inner(A: Float[Array, "m n"], B: Float[Array, "m n"]) -> Float[Array, ""]:
@@ -70,7 +70,7 @@ def trace_inner_gradient(
     return B, A
 
 
-# --- Norms -----------------------------------------------------------------------------------------------
+# --- Norms ------------------------------------------------------------------------------------------------
 
 
 def squared_frobenius_norm(A: Float[Array, "m n"]) -> Float[Array, ""]:
@@ -105,12 +105,11 @@ def frobenius_norm(A: Float[Array, "m n"]) -> Float[Array, ""]:
     return jnp.sqrt(jnp.sum(A * A))
 
 
-def _normalised(A: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """``A / ‖A‖``, and 0 at ``A = 0``. Scaled by a power of two first, so that no square over- or underflows."""
-    _, exponent = jnp.frexp(jnp.max(jnp.abs(A)))
-    scaled = jnp.ldexp(A, jnp.broadcast_to(-exponent, A.shape))
-    norm = jnp.sqrt(jnp.sum(scaled * scaled))
-    return scaled / jnp.where(norm > 0, norm, jnp.ones_like(norm))
+def _normalised(A: Float[Array, "m n"]) -> Float[Array, "m n"]:
+    """``A / ‖A‖``, and 0 at ``A = 0``; scaled first, so that no square over- or underflows."""
+    largest = jnp.max(jnp.abs(A))
+    scaled = A / jnp.where(largest > 0, largest, 1)
+    return scaled / jnp.where(largest > 0, frobenius_norm(scaled), 1)
 
 
 @gradient_of(frobenius_norm, wrt="A")
@@ -130,7 +129,8 @@ def frobenius_norm_differential(A: Float[Array, "m n"], *, dA: Float[Array, "m n
 
 @hvp_of(frobenius_norm, wrt="A")
 def frobenius_norm_hessian_product(A: Float[Array, "m n"], *, dA: Float[Array, "m n"]) -> Float[Array, "m n"]:
-    """With ``U = A / ‖A‖``: ``dU = (dA - tr(Uᵀ dA) U) / ‖A‖``, the part of ``dA`` that does not change the norm."""
+    """With ``U = A / ‖A‖``: ``dU = (dA - tr(Uᵀ dA) U) / ‖A‖``, the part of ``dA`` that does not change
+    the norm."""
     U = _normalised(A)
     return (dA - trace_inner(U, dA) * U) / frobenius_norm(A)
 
@@ -191,14 +191,14 @@ def fastest_climb_is_the_norm(A: Float[Array, "m n"]) -> Float[Array, ""]:
     return frobenius_norm(A)
 
 
-# --- From a differential to a gradient ---------------------------------------------------------------------
+# --- From a differential to a gradient --------------------------------------------------------------------
 
 
 def gradient_from_differential(L: Callable[..., Array], like: Float[Array, "..."]) -> Float[Array, "..."]:
     """The array ``A`` with ``L(dX) = tr(Aᵀ dX)`` for every ``dX``.
 
-    ``L`` is a linear scalar function of an array (or pytree) shaped like ``like``, whose values do not matter.
-    ``A`` is the transpose of ``L`` applied to 1, found in one pass over ``L``.
+    ``L`` is a linear scalar function of an array (or pytree) shaped like ``like``, whose values do not
+    matter. ``A`` is the transpose of ``L`` applied to 1, found in one pass over ``L``.
 
     Raises ``ValueError`` if ``L`` is not scalar-valued, or not linear.
     """
@@ -206,7 +206,8 @@ def gradient_from_differential(L: Callable[..., Array], like: Float[Array, "..."
     out = jax.eval_shape(L, shaped)
     if getattr(out, "shape", None) != ():
         raise ValueError(
-            f"gradient_from_differential: L returns {out}; wanted a scalar: a differential of a scalar function"
+            f"gradient_from_differential: L returns {out}; wanted a scalar: "
+            "the differential of a scalar function"
         )
     try:
         (gradient,) = jax.linear_transpose(L, shaped)(jnp.ones((), out.dtype))

@@ -1,10 +1,10 @@
 r"""Losses: what a network's output ``a_L`` is worth, and the gradient that starts backpropagation.
 
-``prediction`` and ``y`` have the same shape: one column ``"n"`` or a batch ``"n N"``. Every loss is summed over
-features and columns, and differentiated with respect to ``prediction`` at a fixed ``y``.
+``prediction`` and ``y`` have the same shape: one column ``"n"`` or a batch ``"n N"``. Every loss is summed
+over features and columns, and differentiated with respect to ``prediction`` at a fixed ``y``.
 
-Sources: Bishop, *Pattern Recognition and Machine Learning*, section 4.3; Huber, *Robust estimation of a location
-parameter* (1964).
+Sources: Bishop, *Pattern Recognition and Machine Learning*, section 4.3; Huber, *Robust estimation of a
+location parameter* (1964).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Loss:
     gradient: Callable[[Array, Array], Array]
 
 
-# --- Squared error -------------------------------------------------------------------------------------------
+# --- Squared error ----------------------------------------------------------------------------------------
 
 
 def squared_error(prediction: Float[Array, "n *batch"], y: Float[Array, "n *batch"]) -> Float[Array, ""]:
@@ -84,7 +84,7 @@ def squared_error_hessian_product(
     return 2 * dprediction
 
 
-# --- Softmax cross-entropy -------------------------------------------------------------------------------------
+# --- Softmax cross-entropy --------------------------------------------------------------------------------
 
 
 def softmax_cross_entropy(
@@ -92,7 +92,8 @@ def softmax_cross_entropy(
 ) -> Float[Array, ""]:
     """``-tr(yᵀ log softmax(p))``, from logits; the softmax runs down each column, over axis 0.
 
-    ``y`` is one-hot or a probability vector in each column, though nothing below needs its columns to sum to one.
+    ``y`` is one-hot or a probability vector in each column, though nothing below needs its columns to sum
+    to one.
     """
     return jnp.sum(y * (logsumexp(prediction, axis=0, keepdims=True) - prediction))
 
@@ -103,7 +104,8 @@ def softmax_cross_entropy_gradient(
 ) -> Float[Array, "n *batch"]:
     """For one column, ``d logsumexp(p) = softmax(p)ᵀ dp``, so ``dC = (1ᵀ y) softmax(p)ᵀ dp - yᵀ dp``.
 
-    The gradient is ``(1ᵀ y) softmax(p) - y``: the familiar ``softmax(p) - y`` where a column of ``y`` sums to one.
+    The gradient is ``(1ᵀ y) softmax(p) - y``: the familiar ``softmax(p) - y`` where a column of ``y`` sums
+    to one.
     """
     return jnp.sum(y, axis=0, keepdims=True) * softmax(prediction, axis=0) - y
 
@@ -123,7 +125,8 @@ def softmax_cross_entropy_differential(
     *,
     dprediction: Float[Array, "n *batch"],
 ) -> Float[Array, ""]:
-    """``(1ᵀ y) (sᵀ dp) - yᵀ dp`` with ``s = softmax(p)``, summed over columns: how far ``dp`` is above its mean under ``s``."""
+    """``(1ᵀ y) (sᵀ dp) - yᵀ dp`` with ``s = softmax(p)``, summed over columns: how far ``dp`` is above
+    its mean under ``s``."""
     mean = jnp.sum(softmax(prediction, axis=0) * dprediction, axis=0, keepdims=True)
     return jnp.sum(y * (mean - dprediction))
 
@@ -135,13 +138,14 @@ def softmax_cross_entropy_hessian_product(
     *,
     dprediction: Float[Array, "n *batch"],
 ) -> Float[Array, "n *batch"]:
-    """``ds = (diag(s) - s sᵀ) dp = s ⊙ (dp - sᵀ dp)``, times ``1ᵀ y``: the covariance of ``s`` applied to ``dp``."""
+    """``ds = (diag(s) - s sᵀ) dp = s ⊙ (dp - sᵀ dp)``, times ``1ᵀ y``: the covariance of ``s`` applied
+    to ``dp``."""
     s = softmax(prediction, axis=0)
     mean = jnp.sum(s * dprediction, axis=0, keepdims=True)
     return jnp.sum(y, axis=0, keepdims=True) * (s * (dprediction - mean))
 
 
-# --- Sigmoid cross-entropy -------------------------------------------------------------------------------------
+# --- Sigmoid cross-entropy --------------------------------------------------------------------------------
 
 
 def sigmoid_cross_entropy(
@@ -181,7 +185,7 @@ def sigmoid_cross_entropy_hessian_product(
     return sigmoid(prediction) * sigmoid(-prediction) * dprediction
 
 
-# --- Huber -----------------------------------------------------------------------------------------------------
+# --- Huber ------------------------------------------------------------------------------------------------
 
 
 def huber(prediction: Float[Array, "n *batch"], y: Float[Array, "n *batch"]) -> Float[Array, ""]:

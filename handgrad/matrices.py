@@ -9,17 +9,21 @@ derivative results for forward and reverse mode algorithmic differentiation* (20
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
+import numpy as np
 from jaxtyping import Array, Float
 
-from handgrad.claims import at_most, equal_to, gradient_of, hvp_of, jvp_of, value_and_gradient_of, vjp_of
+from handgrad.claims import at_most, equal_to, gradient_of, hvp_of, jvp_of, vjp_of
 from handgrad.domains import spd
 
 __all__ = [
     "hadamard",
+    "inverse",
+    "inverse_differential",
+    "inverse_vjp",
     "log_determinant",
     "log_determinant_gradient",
     "matmul",
@@ -27,11 +31,12 @@ __all__ = [
     "matmul_vjp",
     "quadratic_form",
     "quadratic_form_gradient",
-    "spd_inverse",
-    "spd_solve",
+    "solve",
+    "solve_differential",
+    "solve_vjp",
 ]
 
-# --- Products ----------------------------------------------------------------------------------------------
+# --- Products ---------------------------------------------------------------------------------------------
 
 
 def matmul(A: Float[Array, "m k"], B: Float[Array, "k n"]) -> Float[Array, "m n"]:
@@ -94,7 +99,7 @@ def hadamard_vjp(
     return cotangent * v, cotangent * u
 
 
-# --- Quadratic forms ---------------------------------------------------------------------------------------
+# --- Quadratic forms --------------------------------------------------------------------------------------
 
 
 def quadratic_form(A: Float[Array, "n n"], x: Float[Array, "n"]) -> Float[Array, ""]:
@@ -120,7 +125,8 @@ def quadratic_form_differential(
 def quadratic_form_gradient(
     A: Float[Array, "n n"], x: Float[Array, "n"]
 ) -> tuple[Float[Array, "n n"], Float[Array, "n"]]:
-    """``xᵀ dA x = tr((x xᵀ)ᵀ dA)``; the other two terms are ``((A + Aᵀ) x)ᵀ dx``. ``2 A x`` only if ``A = Aᵀ``."""
+    """``xᵀ dA x = tr((x xᵀ)ᵀ dA)``; the other two terms are ``((A + Aᵀ) x)ᵀ dx``. ``2 A x`` only if ``A
+    = Aᵀ``."""
     return jnp.outer(x, x), A @ x + A.T @ x
 
 
@@ -132,98 +138,90 @@ def quadratic_form_hessian_product(
     return A @ dx + A.T @ dx
 
 
-# --- Inverse, solve, determinant: symmetric positive definite matrices ---------------------------------------
+# --- Solve, inverse, determinant (float32 and float64 only, as JAX's linear algebra) ----------------------
 
 
-def spd_solve(S: Annotated[Float[Array, "n n"], spd], B: Float[Array, "n k"]) -> Float[Array, "n k"]:
-    """``S⁻¹ B`` by the Cholesky factor of the symmetric part of ``S`` (NaN if that is not positive definite).
+def invertible(sizes: Mapping[str, int]) -> Any:
+    """A Hypothesis strategy for ``n × n`` matrices far from singular and far from symmetric, for the
+    claims."""
+    from hypothesis import strategies as st
 
-    float32 and float64 only, as all of JAX's linear algebra.
-    """
-    return cho_solve((jnp.linalg.cholesky(S), True), B)
+    def matrix(seed: int) -> np.ndarray:
+        rng, n = np.random.default_rng(seed), sizes["n"]
+        dominant = rng.choice([-1.0, 1.0], size=n) * rng.uniform(1, 3, size=n)
+        return np.diag(dominant) + rng.uniform(-1, 1, size=(n, n)) * (0.8 / n)
+
+    return st.integers(0, 2**32 - 1).map(matrix)
 
 
-def _symmetric_part(S: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    return (S + S.T) / 2
+def solve(A: Float[Array, "n n"], B: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    """``Z = A⁻¹ B``."""
+    return jnp.linalg.solve(A, B)
 
 
-@jvp_of(spd_solve, wrt=("S", "B"))
-def spd_solve_differential(
-    S: Annotated[Float[Array, "n n"], spd],
-    B: Float[Array, "n k"],
-    *,
-    dS: Float[Array, "n n"],
-    dB: Float[Array, "n k"],
+@jvp_of(solve, wrt=("A", "B"), given={"A": invertible})
+def solve_differential(
+    A: Float[Array, "n n"], B: Float[Array, "n k"], *, dA: Float[Array, "n n"], dB: Float[Array, "n k"]
 ) -> Float[Array, "n k"]:
-    """From ``S Z = B``: ``dS Z + S dZ = dB``, so ``dZ = S⁻¹ (dB - dS Z)``; of ``dS`` the symmetric part counts."""
-    Z = spd_solve(S, B)
-    return spd_solve(S, dB - _symmetric_part(dS) @ Z)
+    """From ``A Z = B``: ``dA Z + A dZ = dB``, so ``dZ = A⁻¹ (dB - dA Z)``."""
+    Z = solve(A, B)
+    return solve(A, dB - dA @ Z)
 
 
-@vjp_of(spd_solve, wrt=("S", "B"))
-def spd_solve_vjp(
-    S: Annotated[Float[Array, "n n"], spd], B: Float[Array, "n k"], *, cotangent: Float[Array, "n k"]
+@vjp_of(solve, wrt=("A", "B"), given={"A": invertible})
+def solve_vjp(
+    A: Float[Array, "n n"], B: Float[Array, "n k"], *, cotangent: Float[Array, "n k"]
 ) -> tuple[Float[Array, "n n"], Float[Array, "n k"]]:
-    """``tr(Cᵀ S⁻¹ (dB - dS Z))``: with ``G = S⁻ᵀ C`` the cotangents are ``-G Zᵀ``, symmetrised, and ``G``."""
-    Z, G = spd_solve(S, B), spd_solve(S, cotangent)
-    return _symmetric_part(-G @ Z.T), G
+    """``tr(Cᵀ A⁻¹ (dB - dA Z))``: with ``G = A⁻ᵀ C`` the cotangents are ``-G Zᵀ`` and ``G``."""
+    Z, G = solve(A, B), solve(A.T, cotangent)
+    return -G @ Z.T, G
 
 
-def spd_inverse(S: Annotated[Float[Array, "n n"], spd]) -> Float[Array, "n n"]:
-    """``S⁻¹``, of the symmetric part of ``S``."""
-    return spd_solve(S, jnp.eye(S.shape[0], dtype=S.dtype))
+def inverse(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """``A⁻¹``."""
+    return jnp.linalg.solve(A, jnp.eye(A.shape[0], dtype=A.dtype))
 
 
-@jvp_of(spd_inverse, wrt="S")
-def spd_inverse_differential(
-    S: Annotated[Float[Array, "n n"], spd], *, dS: Float[Array, "n n"]
-) -> Float[Array, "n n"]:
-    """From ``S S⁻¹ = I``: ``d(S⁻¹) = -S⁻¹ dS S⁻¹``."""
-    inverse = spd_inverse(S)
-    return -inverse @ _symmetric_part(dS) @ inverse
+@jvp_of(inverse, wrt="A", given={"A": invertible})
+def inverse_differential(A: Float[Array, "n n"], *, dA: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """From ``A A⁻¹ = I``: ``d(A⁻¹) = -A⁻¹ dA A⁻¹``."""
+    Z = inverse(A)
+    return -Z @ dA @ Z
 
 
-@vjp_of(spd_inverse, wrt="S")
-def spd_inverse_vjp(
-    S: Annotated[Float[Array, "n n"], spd], *, cotangent: Float[Array, "n n"]
-) -> Float[Array, "n n"]:
-    """``-tr(Cᵀ S⁻¹ dS S⁻¹) = tr((-S⁻ᵀ C S⁻ᵀ)ᵀ dS)``."""
-    inverse = spd_inverse(S)
-    return -inverse @ _symmetric_part(cotangent) @ inverse
+@vjp_of(inverse, wrt="A", given={"A": invertible})
+def inverse_vjp(A: Float[Array, "n n"], *, cotangent: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """``-tr(Cᵀ Z dA Z) = tr((-Zᵀ C Zᵀ)ᵀ dA)`` with ``Z = A⁻¹``."""
+    Z = inverse(A)
+    return -Z.T @ cotangent @ Z.T
 
 
-def log_determinant(S: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
-    """``log det S``, twice the sum of the logarithms of the diagonal of the Cholesky factor."""
-    return 2 * jnp.sum(jnp.log(jnp.diagonal(jnp.linalg.cholesky(S))))
+def log_determinant(A: Float[Array, "n n"]) -> Float[Array, ""]:
+    """``log |det A|``."""
+    return jnp.linalg.slogdet(A)[1]
 
 
-@jvp_of(log_determinant, wrt="S")
-def log_determinant_differential(
-    S: Annotated[Float[Array, "n n"], spd], *, dS: Float[Array, "n n"]
-) -> Float[Array, ""]:
-    """Jacobi's formula, ``d log det S = tr(S⁻¹ dS)``."""
-    return jnp.trace(spd_solve(S, _symmetric_part(dS)))
+@jvp_of(log_determinant, wrt="A", given={"A": invertible})
+def log_determinant_differential(A: Float[Array, "n n"], *, dA: Float[Array, "n n"]) -> Float[Array, ""]:
+    """Jacobi's formula, ``d log |det A| = tr(A⁻¹ dA)``."""
+    return jnp.trace(solve(A, dA))
 
 
-@gradient_of(log_determinant, wrt="S")
-def log_determinant_gradient(S: Annotated[Float[Array, "n n"], spd]) -> Float[Array, "n n"]:
-    """Read off ``tr(S⁻¹ dS)``: the gradient is ``S⁻ᵀ = S⁻¹``."""
-    return spd_inverse(S)
+@gradient_of(log_determinant, wrt="A", given={"A": invertible})
+def log_determinant_gradient(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """Read off ``tr(A⁻¹ dA)``: the gradient is ``A⁻ᵀ``."""
+    return inverse(A).T
 
 
-@hvp_of(log_determinant, wrt="S")
+@hvp_of(log_determinant, wrt="A", given={"A": invertible})
 def log_determinant_hessian_product(
-    S: Annotated[Float[Array, "n n"], spd], *, dS: Float[Array, "n n"]
+    A: Float[Array, "n n"], *, dA: Float[Array, "n n"]
 ) -> Float[Array, "n n"]:
-    """The differential of the gradient: ``-S⁻¹ dS S⁻¹``. Negative definite, so ``log det`` is concave."""
-    return spd_inverse_differential(S, dS=dS)
+    """The differential of the gradient: ``-(A⁻¹ dA A⁻¹)ᵀ``."""
+    return inverse_differential(A, dA=dA).T
 
 
-@value_and_gradient_of(log_determinant, wrt="S")
-def log_determinant_value_and_gradient(
-    S: Annotated[Float[Array, "n n"], spd],
-) -> tuple[Float[Array, ""], Float[Array, "n n"]]:
-    """Both from one Cholesky factor."""
-    factor = jnp.linalg.cholesky(S)
-    value = 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
-    return value, cho_solve((factor, True), jnp.eye(S.shape[0], dtype=S.dtype))
+@equal_to(log_determinant)
+def log_determinant_by_cholesky(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
+    """``A = C Cᵀ`` with ``C`` lower triangular, whose determinant is the product of its diagonal."""
+    return 2 * jnp.sum(jnp.log(jnp.diagonal(jnp.linalg.cholesky(A))))

@@ -1,14 +1,15 @@
 r"""Feed-forward networks: layers, the forward pass, and random networks to try claims on.
 
-A network of ``L`` layers takes ``a_0 = x`` through ``z_l = W_l a_{l-1} + b_l`` and ``a_l = σ_l(z_l)``. A data point is a
-column, so ``x`` is one column ``"n"`` or a batch ``"n N"``, and the bias is added to every column.
+A network of ``L`` layers takes ``a_0 = x`` through ``z_l = W_l a_{l-1} + b_l`` and ``a_l = σ_l(z_l)``. A
+data point is a column, so ``x`` is one column ``"n"`` or a batch ``"n N"``, and the bias is added to every
+column.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -39,7 +40,8 @@ class Layer(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """What a forward pass leaves behind: ``z = (z_1, …, z_L)`` and ``a = (a_0, …, a_L)``, with ``a_0 = x``."""
+    """What a forward pass leaves behind: ``z = (z_1, …, z_L)`` and ``a = (a_0, …, a_L)``, with ``a_0 =
+    x``."""
 
     z: tuple[Array, ...]
     a: tuple[Array, ...]
@@ -50,7 +52,8 @@ Activations: TypeAlias = str | Activation | Sequence[str | Activation]
 
 
 def initialise(key: Key[Array, ""], widths: Sequence[int]) -> tuple[Layer, ...]:
-    """Normal weights of variance ``1 / fan in`` and zero biases, for layers of the given widths, input first."""
+    """Normal weights of variance ``1 / fan in`` and zero biases, for layers of the given widths, input
+    first."""
     if len(widths) < 2 or min(widths) < 1:
         raise ValueError(
             f"initialise: got widths {tuple(widths)}; wanted two or more, input first, each at least 1"
@@ -68,7 +71,8 @@ def each_layer(activations: Activations, params: Parameters) -> tuple[Activation
         return (activation_named(activations),) * len(params)
     if len(activations) != len(params):
         raise ValueError(
-            f"handgrad: got {len(activations)} activations for {len(params)} layers; wanted one for each, or one for all"
+            f"handgrad: got {len(activations)} activations for {len(params)} layers; "
+            "wanted one for each, or one for all"
         )
     return tuple(activation_named(sigma) for sigma in activations)
 
@@ -86,7 +90,7 @@ def forward(params: Parameters, x: Float[Array, "n *batch"], activations: Activa
     return Forward(tuple(z), tuple(a))
 
 
-# --- Random networks, for claims ---------------------------------------------------------------------------------
+# --- Random networks, for claims --------------------------------------------------------------------------
 
 
 class Architecture(NamedTuple):
@@ -107,7 +111,8 @@ def architectures(count: int = 24) -> tuple[Architecture, ...]:
 
 
 def random_networks(sizes: Mapping[str, int], pool: Sequence[Architecture] = ()) -> Any:
-    """A Hypothesis strategy for ``(params, x, y, activations, loss)`` with fresh widths from 1 to 8, in float64."""
+    """A Hypothesis strategy for ``(params, x, y, activations, loss)`` with fresh widths from 1 to 8, in
+    float64."""
     from hypothesis import strategies as st
 
     return st.builds(
@@ -132,15 +137,12 @@ def _network(architecture: Architecture, widths: list[int], seed: int) -> tuple[
     rng = np.random.default_rng(seed)
     scale = rng.choice([0.25, 1.0, 2.0])
 
-    def draw(*shape: int) -> np.ndarray:
+    def draw(*shape: int) -> Any:
         return np.where(rng.random(shape) < 0.05, 0.0, rng.normal(size=shape))  # a few exact zeros
 
     columns = (widths[0],) if architecture.batched else ()
     widths = widths[1 : len(architecture.activations) + 2]
-    params = tuple(
-        Layer(scale * draw(m, n) / math.sqrt(n), draw(m))
-        for n, m in zip(widths[:-1], widths[1:], strict=True)
-    )
+    params = tuple(Layer(scale * draw(m, n) / math.sqrt(n), draw(m)) for n, m in pairwise(widths))
     y = draw(widths[-1], *columns)
     if architecture.loss == "softmax_cross_entropy":
         y = np.exp(y) / np.sum(np.exp(y), axis=0)

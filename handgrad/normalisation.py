@@ -1,11 +1,11 @@
 r"""Softmax and the normalisations: maps that look at a whole vector at once.
 
-As the field writes them, these work along the *last* axis: a feature vector is a row here, and every leading axis
-is a batch. (The losses, in ``handgrad.losses``, keep the column convention.)
+As the field writes them, these work along the *last* axis: a feature vector is a row here, and every
+leading axis is a batch. (The losses, in ``handgrad.losses``, keep the column convention.)
 
-A softmax ``s = softmax(x)`` has ``ds = s ⊙ (dx - ⟨s, dx⟩)``, where ``⟨·,·⟩`` is the inner product along the axis: the
-matrix ``diag(s) - s sᵀ``, symmetric, so that the VJP is the same map. A normalisation ``x̂ = x / scale`` removes from
-``dx`` what its constraints hold fixed, and again the map is symmetric.
+A softmax ``s = softmax(x)`` has ``ds = s ⊙ (dx - ⟨s, dx⟩)``, where ``⟨·,·⟩`` is the inner product along the
+axis: the matrix ``diag(s) - s sᵀ``, symmetric, so that the VJP is the same map. A normalisation ``x̂ = x /
+scale`` removes from ``dx`` what its constraints hold fixed, and again the map is symmetric.
 
 Sources: Ba, Kiros and Hinton, *Layer normalization* (2016); Zhang and Sennrich, *Root mean square layer
 normalization* (2019).
@@ -44,7 +44,7 @@ def _mean(u: Rows) -> Float[Array, "*batch 1"]:
     return jnp.mean(u, axis=-1, keepdims=True)
 
 
-# --- Softmax -----------------------------------------------------------------------------------------------------
+# --- Softmax ----------------------------------------------------------------------------------------------
 
 
 def softmax(x: Rows) -> Rows:
@@ -54,7 +54,8 @@ def softmax(x: Rows) -> Rows:
 
 @jvp_of(softmax, wrt="x")
 def softmax_differential(x: Rows, *, dx: Rows) -> Rows:
-    """From ``log s = x - logsumexp(x)``: ``ds = s ⊙ (dx - ⟨s, dx⟩)``, the deviation of ``dx`` from its mean under ``s``."""
+    """From ``log s = x - logsumexp(x)``: ``ds = s ⊙ (dx - ⟨s, dx⟩)``, the deviation of ``dx`` from its
+    mean under ``s``."""
     s = softmax(x)
     return s * (dx - _inner(s, dx))
 
@@ -83,7 +84,7 @@ def log_softmax_vjp(x: Rows, *, cotangent: Rows) -> Rows:
     return cotangent - jnp.sum(cotangent, axis=-1, keepdims=True) * softmax(x)
 
 
-# --- Logsumexp ---------------------------------------------------------------------------------------------------
+# --- Logsumexp --------------------------------------------------------------------------------------------
 
 
 def logsumexp(x: Float[Array, "n"]) -> Float[Array, ""]:
@@ -109,18 +110,20 @@ def maximum_below_logsumexp(x: Float[Array, "n"]) -> Float[Array, ""]:
     return jnp.max(x)
 
 
-# --- Layer norm ----------------------------------------------------------------------------------------------------
+# --- Layer norm -------------------------------------------------------------------------------------------
 
 
 def standardise(x: Rows) -> Rows:
-    """``x̂ = (x - mean x) / √(var x + ε)`` along the last axis, with ``ε = 1e-5`` and the variance over ``n``."""
+    """``x̂ = (x - mean x) / √(var x + ε)`` along the last axis, with ``ε = 1e-5`` and the variance over
+    ``n``."""
     centred = x - _mean(x)
     return centred * jax.lax.rsqrt(_mean(centred * centred) + 1e-5)
 
 
 @jvp_of(standardise, wrt="x")
 def standardise_differential(x: Rows, *, dx: Rows) -> Rows:
-    """With ``r = 1 / √(var + ε)`` and ``c = x - mean x``: ``dc = dx - mean dx`` and ``dr = -r³ mean(c ⊙ dc)``.
+    """With ``r = 1 / √(var + ε)`` and ``c = x - mean x``: ``dc = dx - mean dx`` and ``dr = -r³ mean(c ⊙
+    dc)``.
 
     So ``dx̂ = r (dc - x̂ mean(x̂ ⊙ dc))``: the mean goes, then the part of ``dx`` along ``x̂``.
     """
@@ -153,7 +156,7 @@ def layer_norm_vjp(
     return standardise_vjp(x, cotangent=scaled), in_gain, jnp.sum(cotangent, axis=rows)
 
 
-# --- Root mean square norm ---------------------------------------------------------------------------------------------
+# --- Root mean square norm --------------------------------------------------------------------------------
 
 
 def rms_norm(x: Rows, gain: Float[Array, "n"]) -> Rows:
@@ -163,7 +166,8 @@ def rms_norm(x: Rows, gain: Float[Array, "n"]) -> Rows:
 
 @vjp_of(rms_norm, wrt=("x", "gain"))
 def rms_norm_vjp(x: Rows, gain: Float[Array, "n"], *, cotangent: Rows) -> tuple[Rows, Float[Array, "n"]]:
-    """As layer norm without the centring: with ``x̂ = r x``, ``r (g - x̂ mean(x̂ ⊙ g))`` where ``g = gain ⊙ C``."""
+    """As layer norm without the centring: with ``x̂ = r x``, ``r (g - x̂ mean(x̂ ⊙ g))`` where ``g =
+    gain ⊙ C``."""
     rows = tuple(range(x.ndim - 1))
     r = jax.lax.rsqrt(_mean(x * x) + 1e-6)
     unit, g = r * x, cotangent * gain.reshape((1,) * len(rows) + (-1,))

@@ -1,14 +1,14 @@
 r"""Ridge regression: fit ``Y ≈ W X``, one data point a column, with a penalty ``λ ‖W‖²``.
 
-The loss is ``l(W) = ‖Y - W X‖² + λ ‖W‖²`` in the Frobenius norm. With ``R = W X - Y``, differentiate and collect
-under the trace:
+The loss is ``l(W) = ‖Y - W X‖² + λ ‖W‖²`` in the Frobenius norm. With ``R = W X - Y``, differentiate and
+collect under the trace:
 
     dl = 2 tr(Rᵀ dW X) + 2 λ tr(Wᵀ dW) = 2 tr((R Xᵀ + λ W)ᵀ dW)
 
 so the gradient is ``2 (R Xᵀ + λ W)``, and it vanishes where ``W (X Xᵀ + λ I) = Y Xᵀ``.
 
-Loss, gradient and solution see the data only through ``X Xᵀ``, ``Y Xᵀ`` and ``‖Y‖²``: ``RidgeStatistics`` keeps
-these, so that a step costs the same for a hundred points and for a billion.
+Loss, gradient and solution see the data only through ``X Xᵀ``, ``Y Xᵀ`` and ``‖Y‖²``: ``RidgeStatistics``
+keeps these, so that a step costs the same for a hundred points and for a billion.
 
 Source: Hoerl and Kennard, *Ridge regression* (1970); the derivation by traces is this file's.
 """
@@ -20,7 +20,6 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, Int
 
 from handgrad.claims import at_most, equal_to, gradient_of, hvp_of, jvp_of, value_and_gradient_of, vjp_of
@@ -39,7 +38,7 @@ __all__ = [
 # A penalty for which ``X Xᵀ + λ I`` is safely invertible whatever the data.
 Penalty = Annotated[Float[Array, ""], interval(0.125, 8.0)]
 
-# --- The loss and its derivatives ----------------------------------------------------------------------------
+# --- The loss and its derivatives -------------------------------------------------------------------------
 
 
 def ridge_loss(
@@ -103,7 +102,7 @@ def ridge_gradients(
     return 2 * (W.T @ R), -2 * R, jnp.sum(W * W)
 
 
-# --- Its minimum ---------------------------------------------------------------------------------------------
+# --- Its minimum ------------------------------------------------------------------------------------------
 
 
 def _regularised(XX: Float[Array, "n n"], lam: Float[Array, ""]) -> Float[Array, "n n"]:
@@ -111,21 +110,22 @@ def _regularised(XX: Float[Array, "n n"], lam: Float[Array, ""]) -> Float[Array,
 
 
 def _right_divide(B: Float[Array, "m n"], S: Float[Array, "n n"]) -> Float[Array, "m n"]:
-    """``B S⁻¹`` for a symmetric positive definite ``S``, by its Cholesky factor."""
-    return cho_solve((jnp.linalg.cholesky(S), True), B.T).T
+    """``B S⁻¹`` for a symmetric ``S``."""
+    return jnp.linalg.solve(S, B.T).T
 
 
 def ridge_solution(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty) -> Float[Array, "m n"]:
     """The minimiser ``W = Y Xᵀ (X Xᵀ + λ I)⁻¹``, by a solve; nothing is inverted.
 
-    Needs ``X Xᵀ + λ I`` positive definite (``λ > 0`` is enough), else the result is NaN. float32 and float64 only.
+    Needs ``X Xᵀ + λ I`` invertible: ``λ > 0`` is enough. float32 and float64 only, as JAX's linear algebra.
     """
     return _right_divide(Y @ X.T, _regularised(X @ X.T, lam))
 
 
 @equal_to(ridge_solution)
 def ridge_solution_dual(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty) -> Float[Array, "m n"]:
-    """Push ``Xᵀ`` through: ``Y (Xᵀ X + λ I)⁻¹ Xᵀ``, the cheaper one when there are fewer points than features."""
+    """Push ``Xᵀ`` through: ``Y (Xᵀ X + λ I)⁻¹ Xᵀ``, the cheaper one when there are fewer points than
+    features."""
     return _right_divide(Y, _regularised(X.T @ X, lam)) @ X.T
 
 
@@ -179,7 +179,7 @@ def ridge_solution_vjp(
     return G.T @ (Y - W @ X) - W.T @ (G @ X), G @ X, -jnp.sum(G * W)
 
 
-# --- Sufficient statistics -------------------------------------------------------------------------------------
+# --- Sufficient statistics --------------------------------------------------------------------------------
 
 
 @jax.tree_util.register_dataclass
@@ -187,8 +187,9 @@ def ridge_solution_vjp(
 class RidgeStatistics:
     """All that ridge regression needs to know of a data set: a pytree whose size does not grow with ``N``.
 
-    ``a + b`` merges two data sets, so the statistics may be gathered in chunks, in any order, or on many devices.
-    The loss loses digits to cancellation when the residual is small beside ``Y``: the price of forgetting the data.
+    ``a + b`` merges two data sets, so the statistics may be gathered in chunks, in any order, or on many
+    devices. The loss loses digits to cancellation when the residual is small beside ``Y``: the price of
+    forgetting the data.
     """
 
     XX: Float[Array, "n n"]

@@ -1,4 +1,5 @@
-r"""Hand-written gradients at work: a reference whose ``jax.grad`` is computed by the hand-written function."""
+r"""Hand-written gradients at work: a reference whose ``jax.grad`` is computed by the hand-written
+function."""
 
 from __future__ import annotations
 
@@ -20,16 +21,17 @@ def with_gradient(
 ) -> Callable[..., Any]:
     """``reference`` as a function whose ``jax.grad`` is ``hand``.
 
-    ``hand`` takes the arguments of the scalar-valued ``reference`` and returns its gradient with respect to ``wrt``
-    (the first argument unless named; a tuple of gradients for a tuple of names), or ``(value, gradient)``, as
-    ``jax.value_and_grad`` does: the structure tells which. In its other arguments the function is
-    differentiated by JAX, as before, and only if somebody asks for that.
+    ``hand`` takes the arguments of the scalar-valued ``reference`` and returns its gradient with respect to
+    ``wrt`` (the first argument unless named; a tuple of gradients for a tuple of names), or ``(value,
+    gradient)``, as ``jax.value_and_grad`` does: the structure tells which. In its other arguments the
+    function is differentiated by JAX, as before, and only if somebody asks for that.
 
-    Static arguments (strings, flags, whole numbers, functions) pass through. The result works under ``jit``, ``vmap``,
-    optax and sharding; in reverse mode only, as any ``jax.custom_vjp``, though ``jax.jvp`` of its gradient is fine.
+    Static arguments (strings, flags, whole numbers, functions) pass through. The result works under
+    ``jit``, ``vmap``, optax and sharding; in reverse mode only, as any ``jax.custom_vjp``, though
+    ``jax.jvp`` of its gradient is fine.
 
-    Raises ``TypeError`` if ``wrt`` is not an argument of ``reference``, or if the gradient does not have the structure
-    of what it is the gradient of.
+    Raises ``TypeError`` if ``wrt`` is not an argument of ``reference``, or if the gradient does not have
+    the structure of what it is the gradient of.
     """
     signature = inspect.signature(reference)
     names = (wrt,) if isinstance(wrt, str) else wrt or (next(iter(signature.parameters)),)
@@ -67,8 +69,8 @@ def with_gradient(
                 out, gradient = call(reference, active | passive), result
             if jax.tree.structure(gradient) != target:
                 raise TypeError(
-                    f"with_gradient: {_name(hand)} returns {jax.tree.structure(gradient)}; wanted the structure of "
-                    f"{', '.join(names)}, which is {target}, or the pair (value, that)"
+                    f"with_gradient: {_name(hand)} returns {jax.tree.structure(gradient)}; wanted the "
+                    f"structure of {', '.join(names)}, which is {target}, or the pair (value, that)"
                 )
             parts = dict(zip(names, (gradient,) if bare else gradient, strict=True))
             return out, (parts, (active, passive) if others_wanted else None)
@@ -76,7 +78,7 @@ def with_gradient(
         def backward(residuals: Any, cotangent: Any) -> Any:
             parts, point = residuals
             if isinstance(cotangent, SymbolicZero):
-                cotangent = jnp.zeros(cotangent.shape, cotangent.dtype)
+                cotangent = jnp.zeros((), cotangent.dtype)  # type: ignore[arg-type]
             others = None
             if point is not None:
                 active, passive = point
@@ -107,7 +109,8 @@ def _values(tree: Any) -> Any:
 
 
 def _scaled(cotangent: Any, tree: Any) -> Any:
-    """``cotangent`` times every leaf, in the leaf's own dtype; the float0 gradients of integers stay as they are."""
+    """``cotangent`` times every leaf, in the leaf's own dtype; the float0 gradients of integers stay as
+    they are."""
 
     def scale(leaf: Any) -> Any:
         if leaf.dtype == jax.dtypes.float0:
