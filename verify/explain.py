@@ -164,8 +164,8 @@ def number(x: Any, dtype: str = "float64") -> str:
     for digits in range(1, 17):
         text = f"{x:.{digits}g}"
         if _rounded(float(text), dtype) == x:
-            return _short_exponent(text)
-    return _short_exponent(repr(x))
+            return _tidy(float(text))
+    return _tidy(x)
 
 
 def _complex(value: dict[str, Any], dtype: str) -> str:
@@ -190,14 +190,20 @@ def _rounded(x: float, dtype: str) -> float:
     return x
 
 
-def _short_exponent(text: str) -> str:
-    mantissa, e, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if e else text
+def _tidy(x: float) -> str:
+    """``100``, ``0.1``, ``1e-9``, where Python writes ``100.0``, ``0.1``, ``1e-09``."""
+    mantissa, e, exponent = repr(x).removesuffix(".0").partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa
 
 
 def small(x: float | None) -> str:
     """An error: two digits; ``-`` where there is none."""
-    return "-" if x is None else _short_exponent(f"{x:.2g}")
+    return "-" if x is None else _tidy(float(f"{x:.2g}"))
+
+
+def size(x: float | None) -> str:
+    """A number of entries; medians may be halves."""
+    return "-" if x is None else f"{x:,.0f}" if x == int(x) else f"{x:,.1f}"
 
 
 def count(n: int, noun: str) -> str:

@@ -34,10 +34,9 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     lines = Lines(parsed.color)
     changes = differences(old, new)
     for change, before, after in changes:
-        claim = after or before
-        assert claim is not None
-        texts = [clip(headline(c), 200) if c else "absent" for c in (before, after)]
-        lines.line((f"{change:<8}", _STYLES[change]), f" {target(claim)}")
+        texts = [clip(headline(c), 200) if c is not None else "absent" for c in (before, after)]
+        name = next(target(c) for c in (after, before) if c is not None)
+        lines.line((f"{change:<8}", _STYLES[change]), f" {name}")
         lines.line(f"    old: {texts[0]}")
         lines.line(f"    new: {texts[1]}")
     lines.line("old: " + summary_line(old))

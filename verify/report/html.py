@@ -13,12 +13,12 @@ from verify.explain import (
     brief,
     cell_name,
     clean,
-    effort,
     explain,
     number,
     plain,
     sentence,
     shape_of,
+    size,
     small,
 )
 from verify.record import Cell, ClaimRecord, Counterexample, Record
@@ -26,9 +26,11 @@ from verify.report.view import (
     by_column,
     cell_note,
     columns,
+    doubtful,
     environment_rows,
     failing,
     shares,
+    spreads,
     summary_line,
     target,
     verdict_counts,
@@ -64,6 +66,7 @@ def html_report(record: Record) -> str:
         columns=[name.split() for name in names],
         rows=rows,
         shares=shares(record),
+        spreads=spreads(record),
         environment=environment_rows(record.environment),
         symbols={word: pair[0] for word, pair in SYMBOLS.items()},
         meanings=MEANINGS,
@@ -80,14 +83,15 @@ def _template() -> Template:
     environment.filters |= {
         "clean": clean,
         "small": small,
+        "size": size,
         "brief": brief,
         "target": target,
         "sentence": sentence,
         "explain": explain,
-        "effort": effort,
         "cell_name": cell_name,
         "cell_note": cell_note,
         "comparison": comparison,
+        "doubtful": doubtful,
         "verdict_counts": verdict_counts,
     }
     return environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
@@ -105,10 +109,10 @@ def _has_more(claim: ClaimRecord) -> bool:
 def comparison(example: Counterexample) -> list[tuple[str, str, str, str, bool]]:
     """Entries of hand, reference and oracle side by side (and whether they differ), where they are few."""
     sides = [_entries(plain(value)) for value in (example.hand, example.reference, example.oracle)]
-    if any(side is None for side in sides) or len({tuple(side) for side in sides if side}) != 1:
+    hand, reference, oracle = sides
+    if hand is None or reference is None or oracle is None or len(hand) > MOST_TABULATED:
         return []
-    hand, reference, oracle = (side or {} for side in sides)
-    if len(hand) > MOST_TABULATED:
+    if not hand.keys() == reference.keys() == oracle.keys():
         return []
     shown = {name: [number(side[name], example.dtype) for side in (hand, reference, oracle)] for name in hand}
     return [(name, h, r, o, h != (r if o == "nan" else o)) for name, (h, r, o) in shown.items()]

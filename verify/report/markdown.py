@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from verify.explain import SYMBOLS, cell_name, clean, effort, explain, sentence, small
+from verify.explain import SYMBOLS, cell_name, clean, explain, sentence, size, small
 from verify.record import ClaimRecord, Record
 from verify.report.view import (
     cell_note,
     columns,
+    doubtful,
     environment_rows,
     failing,
     shares,
+    spreads,
     summary_line,
     target,
     verdict_counts,
@@ -31,7 +33,7 @@ def _lines(record: Record) -> Iterator[str]:
     failed = failing(record)
     yield f"# {summary_line(record)}"
     yield ""
-    yield f"Exit code {record.exit_code}, seed {record.seed}, {record.started or 'time not recorded'}."
+    yield f"Exit code {record.exit_code}, seed {record.seed}, {_text(record.started or 'time not recorded')}."
     yield from ("", f"    {clean(' '.join(record.argv))}") if record.argv else ()
     if record.problems:
         yield from ("", "## Problems", "")
@@ -43,22 +45,19 @@ def _lines(record: Record) -> Iterator[str]:
         if len(failed) > MOST_IN_DETAIL:
             yield from ("", f"{len(failed) - MOST_IN_DETAIL} more are in the table below.")
     yield from ("", "## Claims", "")
-    header = ("", "claim", "verdict", "relation", "cases", "fresh shapes", "sees", "cells", "says")
+    header = ("", "claim", "verdict", "relation", "cases", "fresh shapes", "entries", "sees", "cells", "says")
     yield from _table(header, map(_claim_row, worst_first(record)))
-    yield from ("", "`sees` is the smallest relative error in one entry that would have been seen.")
+    yield ""
+    yield "`entries` are the input entries a case, median to largest; `sees` is the smallest relative error"
+    yield f"in one entry that would have been seen; `cells` are those that ran, of {len(columns(record))} kinds."
     yield from ("", "## Where the cases went", "")
     rows = (
         (s.of, s.name, f"{s.cells:,}", f"{s.cases:,}", f"{s.fresh_shapes:,}", verdict_counts(s.verdicts))
         for s in shares(record)
     )
     yield from _table(("", "", "cells run", "cases", "fresh shapes", "verdicts"), rows)
-    yield from ("", f"{len(columns(record))} kinds of cell; input entries a case, by claim:", "")
-    sizes = (
-        (c.name, small(c.entries.get("median")), small(c.entries.get("max")))
-        for c in record.claims
-        if c.entries
-    )
-    yield from _table(("claim", "median", "largest"), sizes)
+    yield ""
+    yield from _table(("", "least", "median", "most"), spreads(record))
     yield from ("", "## Environment", "")
     yield from _table(("", ""), environment_rows(record.environment))
 
@@ -73,6 +72,7 @@ def _claim_row(claim: ClaimRecord) -> tuple[str, ...]:
         claim.relation,
         f"{claim.cases:,}",
         f"{claim.fresh_shapes:,}",
+        f"{size(claim.entries.get('median'))} to {size(claim.entries.get('max'))}",
         small(claim.smallest_visible_error),
         f"{ran} of {len(claim.cells)}",
         sentence(claim),
@@ -85,12 +85,11 @@ def _detail(claim: ClaimRecord) -> Iterator[str]:
     evidence = [d for d in claim.diagnoses or (claim.diagnosis,) if d and d.evidence]
     yield from ("",) if evidence else ()
     yield from (f"- {d.kind}: {_text(d.evidence or '')}" for d in evidence)
-    bad = [cell for cell in claim.cells if cell.verdict not in ("agrees", "skipped", "compiled_only")]
-    if bad:
+    if doubtful(claim):
         yield ""
-        yield from _table(("cell", "verdict"), ((cell_name(cell), cell_note(cell)) for cell in bad))
-    elif not claim.counterexample and claim.cases:
-        yield from ("", effort(claim))
+        yield from _table(
+            ("cell", "verdict"), ((cell_name(cell), cell_note(cell)) for cell in doubtful(claim))
+        )
 
 
 def _fenced(text: str) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from verify.explain import SYMBOLS, brief, cell_name, clean, clip, count, effort, explain, headline, sentence
+from verify.explain import SYMBOLS, brief, cell_name, clean, clip, count, explain, headline, sentence, small
 from verify.record import Cell, ClaimRecord, Record
 from verify.report.view import aligned, cell_note, environment_rows, failing, summary_line, target
 
@@ -32,11 +32,15 @@ def console_for(stream: IO[str], color: str) -> Console:
     """A console that honours ``--color``, then NO_COLOR, then FORCE_COLOR, then what the stream is."""
     from rich.console import Console
 
+    class PipedConsole(Console):
+        def on_broken_pipe(self) -> None:  # rich would exit with code 1
+            raise BrokenPipeError
+
     plain = color == "never" or (color == "auto" and bool(os.environ.get("NO_COLOR")))
     if plain:
-        return Console(file=stream, color_system=None, highlight=False, emoji=False, markup=False)
+        return PipedConsole(file=stream, color_system=None, highlight=False, emoji=False, markup=False)
     forced = color == "always" or bool(os.environ.get("FORCE_COLOR"))
-    return Console(
+    return PipedConsole(
         file=stream,
         force_terminal=True if forced else None,
         color_system="standard" if forced else "auto",
@@ -173,14 +177,14 @@ class TerminalReporter(Lines):
 
     def _header(self, header: Mapping[str, Any]) -> None:
         for name, text in environment_rows({k: v for k, v in header.items() if k != "folder"}):
-            hint = " (repeat with --seed)" if name == "seed" else ""
+            hint = f" (--seed {text} repeats this run)" if name == "seed" else ""
             self.line(f"{name}: {text}{hint}")
 
     def _claim_line(self, claim: ClaimRecord) -> None:
         mark = f"{self._symbol(claim.verdict)} {claim.verdict:<15}"
-        text = sentence(claim) or effort(claim)
+        text = sentence(claim) or f"{count(claim.cases, 'case')}, sees {small(claim.smallest_visible_error)}"
         style = STYLES[claim.verdict] if claim.expected is None else "green" if claim.ok else "bold red"
-        self.line((mark, style), f" {claim.name}", (f"  {clip(text, 200)}", "default"))
+        self.line((mark, style), f" {claim.name:<28}", f"  {clip(text, 200)}")
 
     def _cell_row(self, cell: Cell) -> tuple[str, ...]:
         return self._symbol(cell.verdict), cell_name(cell), clean(cell_note(cell))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
-from verify.explain import cell_name, count, small
+from verify.explain import cell_name, count, size, small
 from verify.record import DID_NOT_RUN, WORST_FIRST, Cell, CellVerdict, ClaimRecord, Record
 
 _NUMBERED = {"agrees": ("agrees", "agree"), "reference_wrong": ("reference wrong", "reference wrong")}
@@ -106,6 +107,11 @@ def cell_note(cell: Cell) -> str:
     return f"{cell.verdict}: {'; '.join(parts)}" if parts else cell.verdict
 
 
+def doubtful(claim: ClaimRecord) -> list[Cell]:
+    """The cells that ran and do not simply agree."""
+    return [cell for cell in claim.cells if cell.verdict not in ("agrees", *DID_NOT_RUN)]
+
+
 # Where the cases went --------------------------------------------------------------------------------------
 
 
@@ -143,6 +149,18 @@ def _share(of: str, name: str, cells: Sequence[Cell]) -> Share:
         sum(cell.fresh_shapes for cell in ran),
         Counter(cell.verdict for cell in cells),
     )
+
+
+def spreads(record: Record) -> list[tuple[str, str, str, str]]:
+    """Cases, fresh shapes and input entries a claim: least, median and most."""
+    claims = [claim for claim in record.claims if claim.cases]
+    of = {
+        "cases a claim": [float(claim.cases) for claim in claims],
+        "fresh shapes a claim": [float(claim.fresh_shapes) for claim in claims],
+        "input entries a case, median": [claim.entries.get("median", 0) for claim in claims],
+        "input entries a case, largest": [claim.entries.get("max", 0) for claim in claims],
+    }
+    return [(name, size(min(x)), size(median(x)), size(max(x))) for name, x in of.items() if x]
 
 
 def verdict_counts(counts: Mapping[CellVerdict, int]) -> str:
