@@ -73,7 +73,7 @@ class Arithmetic:
         return guarded
 
 
-# -- entries of the types that NumPy computes in ---------------------------------------------------------------------
+# -- entries of the types that NumPy computes in ---------------------------------------------------
 def _rsqrt(x: Any) -> Any:
     return np.reciprocal(np.sqrt(x))
 
@@ -174,8 +174,10 @@ FLOAT: dict[str, Callable] = ANY | {
     "cumsum": np.add.accumulate, "cumprod": np.multiply.accumulate, "cumlogsumexp": np.logaddexp.accumulate,
 }
 # The special functions that SciPy has in float64 only; in longdouble they come from ball arithmetic.
-SPECIAL = frozenset("""erf erfc erf_inv lgamma digamma polygamma zeta igamma igammac regularized_incomplete_beta
-    bessel_i0e bessel_i1e""".split())
+SPECIAL = frozenset({
+    "erf", "erfc", "erf_inv", "lgamma", "digamma", "polygamma", "zeta", "igamma", "igammac",
+    "regularized_incomplete_beta", "bessel_i0e", "bessel_i1e",
+})
 
 
 def _int_div(a: Any, b: Any) -> Any:
@@ -240,8 +242,11 @@ COMPLEX: dict[str, Callable] = FLOAT | {
     "logistic": lambda x: 1 / (1 + np.exp(-x)), "sort": _sort,
 }
 # What ml_dtypes and NumPy compute directly in a low-precision type, rounding once; the rest goes through float32.
-DIRECT = frozenset("""add add_any sub mul div neg max min abs sign square eq ne lt le gt ge where at argmax argmin is_nan
-    is_finite reduce_max reduce_min cummax cummin nextafter sqrt exp log tanh""".split())
+DIRECT = frozenset({
+    "add", "add_any", "sub", "mul", "div", "neg", "max", "min", "abs", "sign", "square", "eq", "ne", "lt",
+    "le", "gt", "ge", "where", "at", "argmax", "argmin", "is_nan", "is_finite", "reduce_max",
+    "reduce_min", "cummax", "cummin", "nextafter", "sqrt", "exp", "log", "tanh",
+})
 
 
 def _low(function: Callable, dtype: Any) -> Callable:
@@ -307,7 +312,7 @@ class NumPy(Arithmetic):
     def constant(self, value: Any, dtype: str, noisy: bool) -> Any:
         return value if kind_of(dtype) == "key" else np.asarray(value).astype(self.dtype(dtype))
 
-    # -- operations that depend on exact dtypes -----------------------------------------------------------------------
+    # -- operations that depend on exact dtypes ----------------------------------------------------
     def _input(self, dtype: str) -> Callable:
         if kind_of(dtype) == "key":
             return _same
@@ -350,10 +355,12 @@ class NumPy(Arithmetic):
         return _sort
 
     def _bitcast(self, source: str, target: str) -> Callable:
-        if self.width is not None and not {kind_of(source), kind_of(target)} <= {"int", "bool"}:
-            raise Untranslatable("bitcast_convert_type")
-        to = self.dtype(target)
-        return lambda x, shape: np.ascontiguousarray(x).view(to).reshape(shape)
+        start, end = np.dtype(getattr(ml_dtypes, source, source)), np.dtype(getattr(ml_dtypes, target, target))
+        to = self.dtype(target)  # bits are those of the declared types; a float made of them is then widened
+
+        def bitcast(x: Any, shape: tuple) -> Any:
+            return np.ascontiguousarray(x, start).view(end).reshape(shape).astype(to)
+        return bitcast
 
     def _matmul(self, lhs: str, rhs: str, out: str, precision: str) -> Callable:
         result = self.dtype(out)
@@ -361,7 +368,9 @@ class NumPy(Arithmetic):
             return np.matmul
         if result.kind == "b":
             return lambda a, b: np.matmul(a.astype(np.int64), b.astype(np.int64)) != 0
-        through = np.result_type(np.float32, result) if is_floating(out) else result
+        through = result
+        if is_floating(out):  # low-precision operands and results accumulate in float32
+            through = np.result_type(np.float32, *(self.dtype(d) for d in (lhs, rhs, out)))
         prepare = self._matmul_input(lhs, rhs, precision)
         if prepare is None and self.dtype(lhs) == self.dtype(rhs) == result == through:
             return np.matmul

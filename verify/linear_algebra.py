@@ -32,7 +32,7 @@ def _nan(like: np.ndarray) -> Any:
     return like.dtype.type(np.nan) if like.dtype != object else type(like.flat[0])("nan")
 
 
-# -- Cholesky ----------------------------------------------------------------------------------------------------
+# -- Cholesky --------------------------------------------------------------------------------------
 def cholesky(a: np.ndarray) -> np.ndarray:
     """The lower factor, from the lower triangle; all NaN if there is none."""
     return _batched(_cholesky, a)[0] if a.ndim > 2 else _cholesky(a)[0]
@@ -47,9 +47,9 @@ def _cholesky(a: np.ndarray) -> tuple[np.ndarray]:
     out = np.full_like(a, _zero(a))
     for j in range(len(a)):
         row = out[j, :j]
-        out[j, j] = _sqrt(a[j, j] - np.sum(row * np.conj(row)) if j else a[j, j])
+        out[j, j] = _sqrt(a[j, j] - np.sum(row * _conj(row)) if j else a[j, j])
         for i in range(j + 1, len(a)):
-            known = np.sum(out[i, :j] * np.conj(row)) if j else _zero(a)
+            known = np.sum(out[i, :j] * _conj(row)) if j else _zero(a)
             out[i, j] = (a[i, j] - known) / out[j, j]
     return (out,)
 
@@ -62,11 +62,19 @@ def _one(like: np.ndarray) -> Any:
     return like.dtype.type(1) if like.dtype != object else type(like.flat[0])(1)
 
 
+def _conj(x: Any) -> Any:
+    """The conjugate; of balls only where they are complex."""
+    if getattr(x, "dtype", None) != object and not hasattr(x, "sgn"):
+        return np.conj(x)
+    sample = x.flat[0] if isinstance(x, np.ndarray) and x.size else x
+    return np.conj(x) if hasattr(sample, "conjugate") else x
+
+
 def _sqrt(x: Any) -> Any:
     return x.sqrt() if hasattr(x, "sqrt") else np.sqrt(x)
 
 
-# -- LU ----------------------------------------------------------------------------------------------------------
+# -- LU --------------------------------------------------------------------------------------------
 def lu(a: np.ndarray, larger: Callable[[Any, Any], bool] = lambda a, b: abs(a) > abs(b)) -> tuple:
     """L and U in one array, the row swaps, and the permutation that they make."""
     return _batched(lambda m: _lu(m, larger), a)
@@ -95,12 +103,12 @@ def _lu(a: np.ndarray, larger: Callable[[Any, Any], bool]) -> tuple[np.ndarray, 
     return out, np.asarray(pivots, np.int32), order.astype(np.int32)
 
 
-# -- triangular systems ------------------------------------------------------------------------------------------
+# -- triangular systems ----------------------------------------------------------------------------
 def triangular_solve(a: np.ndarray, b: np.ndarray, left: bool, lower: bool, transpose: bool, conjugate: bool,
                      unit: bool) -> np.ndarray:
     """x with op(a) x = b, or x op(a) = b."""
     if conjugate:
-        a = np.conj(a)
+        a = _conj(a)
     if transpose:
         a, lower = a.swapaxes(-1, -2), not lower
     if not left:
@@ -126,7 +134,7 @@ def _solve(a: np.ndarray, b: np.ndarray, lower: bool, unit: bool) -> np.ndarray:
     return out
 
 
-# -- QR ----------------------------------------------------------------------------------------------------------
+# -- QR --------------------------------------------------------------------------------------------
 def qr(a: np.ndarray, full: bool) -> tuple[np.ndarray, ...]:
     return _batched(lambda m: _qr(m, full), a)
 
@@ -141,7 +149,7 @@ def _qr(a: np.ndarray, full: bool) -> tuple[np.ndarray, np.ndarray]:
     q[np.arange(rows), np.arange(rows)] = _one(a)
     for j in range(min(rows - 1, columns)):  # Householder, with LAPACK's signs: R's diagonal opposes the pivot
         x = r[j:, j].copy()
-        norm = _sqrt(np.sum(np.conj(x[1:]) * x[1:]) + x[0] * np.conj(x[0]))
+        norm = _sqrt(np.sum(_conj(x[1:]) * x[1:]) + x[0] * _conj(x[0]))
         if not np.any([v != 0 for v in x[1:]]):
             continue
         alpha = -norm if x[0] >= 0 else norm
@@ -153,7 +161,7 @@ def _qr(a: np.ndarray, full: bool) -> tuple[np.ndarray, np.ndarray]:
     return (q, r) if full else (q[:, :size], r[:size])
 
 
-# -- spectra -----------------------------------------------------------------------------------------------------
+# -- spectra ---------------------------------------------------------------------------------------
 def eigh(a: np.ndarray, lower: bool) -> tuple[np.ndarray, np.ndarray]:
     values, vectors = np.linalg.eigh(a, "L" if lower else "U")
     return vectors, values
@@ -185,7 +193,7 @@ def householder_product(a: np.ndarray, taus: np.ndarray) -> np.ndarray:
         for j, t in enumerate(tau.reshape(-1)):
             v = m[:, j].copy()
             v[:j], v[j] = _zero(m), _one(m)
-            q = q - t * np.outer(q @ v, np.conj(v))
+            q = q - t * np.outer(q @ v, _conj(v))
         return (q[:, :columns],)
     return _batched(one, a, taus[..., None])[0]
 

@@ -30,16 +30,20 @@ INLINED: dict[str, Callable[[dict], Any]] = {
 }
 
 IDENTITY = ("stop_gradient", "copy", "copy_p", "sharding_constraint", "layout_constraint", "name", "pvary", "reshard",
-            "reduced_vary_cast", "optimization_barrier", "device_put", "tie")
+            "reduced_vary_cast", "optimization_barrier", "device_put")
 
-ELEMENTWISE = tuple("""add add_any sub mul div neg rem max min abs sign square reciprocal pow sqrt rsqrt cbrt exp exp2
-    expm1 log log1p logistic sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc erf_inv lgamma
-    digamma polygamma zeta igamma igammac regularized_incomplete_beta bessel_i0e bessel_i1e floor ceil is_finite
-    nextafter real imag conj complex eq ne lt le gt ge and or xor not shift_left shift_right_logical
-    shift_right_arithmetic population_count clz mulhi""".split())
+ELEMENTWISE = (
+    "add", "add_any", "sub", "mul", "div", "neg", "rem", "max", "min", "abs", "sign", "square",
+    "reciprocal", "pow", "sqrt", "rsqrt", "cbrt", "exp", "exp2", "expm1", "log", "log1p", "logistic",
+    "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh",
+    "atanh", "erf", "erfc", "erf_inv", "lgamma", "digamma", "polygamma", "zeta", "igamma", "igammac",
+    "regularized_incomplete_beta", "bessel_i0e", "bessel_i1e", "floor", "ceil", "is_finite", "nextafter",
+    "real", "imag", "conj", "complex", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not",
+    "shift_left", "shift_right_logical", "shift_right_arithmetic", "population_count", "clz", "mulhi",
+)
 
 # Where a literal is compared or chosen rather than computed with, its rounding is no error of a formula.
-EXACT_USE = frozenset("eq ne lt le gt ge max min clamp select_n is_finite".split())
+EXACT_USE = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "clamp", "select_n", "is_finite"})
 
 
 class Site:
@@ -107,7 +111,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-# -- entry by entry ----------------------------------------------------------------------------------------------
+# -- entry by entry --------------------------------------------------------------------------------
 @rule(*ELEMENTWISE)
 def _elementwise(s: Site) -> Any:
     return s.map(lambda args: s.call(s.name, *args))
@@ -116,6 +120,16 @@ def _elementwise(s: Site) -> Any:
 @rule(*IDENTITY)
 def _identity(s: Site) -> Any:
     return list(s.operands)
+
+
+@rule("tie")
+def _tie(s: Site) -> Any:
+    return s.operands[1]
+
+
+@rule("eq_to", "lt_to", "le_to")
+def _total_order(s: Site) -> Any:
+    return s.map(lambda args: s.call(s.name.removesuffix("_to"), *args))
 
 
 @rule("mul")
@@ -184,7 +198,7 @@ def _reduce_precision(s: Site) -> Any:
     return s.map(lambda a: s.call("reduce_precision", a[0], e, m))
 
 
-# -- movement of entries -----------------------------------------------------------------------------------------
+# -- movement of entries ---------------------------------------------------------------------------
 @rule("broadcast_in_dim", "broadcast_to")
 def _broadcast(s: Site) -> Any:
     operand, shape = s.operands[0], s.out_shape
@@ -205,6 +219,9 @@ def _broadcast(s: Site) -> Any:
 
 @rule("reshape")
 def _reshape(s: Site) -> Any:
+    if s.params["dimensions"] is not None:
+        order = s.src(tuple(map(int, s.params["dimensions"])))
+        return f"{s[0]}.transpose({order}).reshape({s.src(s.out_shape)})"
     return s.moved(lambda: s.reshape(s[0], s.out_shape, len(s.shapes[0])))
 
 
@@ -280,6 +297,12 @@ def _iota(s: Site) -> Any:
     return f"{s.typed('iota', s.out_dtype)}({', '.join([s.src(s.out_shape), str(s.params['dimension'])])})"
 
 
+@rule("empty", "empty2")
+def _empty(s: Site) -> Any:
+    zero = s.t.constant(np.zeros((), s.out_dtype), s.out_dtype, noisy=False)
+    return s.t.scalar(zero, s.out_shape)
+
+
 @rule("dim_as_value")
 def _dim_as_value(s: Site) -> Any:
     return f"{s.typed('integer', s.out_dtype)}({s.src(s.params['dim'])})"
@@ -330,7 +353,7 @@ def _scatter(s: Site) -> Any:
     return f"scatter({combine}({how!r}), {s[0]}, {s[1]}, {s[2]}, {spec}, {s.params['mode'].name!r})"
 
 
-# -- the rest lives in the files that their ideas belong to --------------------------------------------------------
+# -- the rest lives in the files that their ideas belong to ----------------------------------------
 def foreign(s: Site) -> str:
     """An equation evaluated by JAX itself, for primitives that no arithmetic of ours needs to know."""
     symbolic = {k: v for k, v in s.params.items() if _has_dimension(v)}
@@ -348,7 +371,10 @@ def _has_dimension(value: Any) -> bool:
     return type(value).__name__ == "_DimExpr"
 
 
-RULES.update(dict.fromkeys("""threefry2x32 threefry4x32 random_bits random_seed random_wrap random_unwrap random_split
-    random_fold_in random_clone rng_bit_generator rng_uniform philox2x32 philox4x32 random_gamma random_gamma_grad
-    igamma_grad_a iota_2x32_shape fft ragged_dot_general schur hessenberg tridiagonal tridiagonal_solve
-    cholesky_update approx_top_k""".split(), foreign))
+RULES.update(dict.fromkeys((
+    "threefry2x32", "threefry4x32", "random_bits", "random_seed", "random_wrap", "random_unwrap",
+    "random_split", "random_fold_in", "random_clone", "rng_bit_generator", "rng_uniform", "philox2x32",
+    "philox4x32", "random_gamma", "random_gamma_grad", "igamma_grad_a", "iota_2x32_shape", "fft",
+    "ragged_dot_general", "schur", "hessenberg", "tridiagonal", "tridiagonal_solve", "cholesky_update",
+    "approx_top_k",
+), foreign))

@@ -108,7 +108,7 @@ class _Translator:
         self._count = 0
         self.dims: dict[str, str] = {}  # dimension name -> the variable that holds it
 
-    # -- names ---------------------------------------------------------------------------------------------------
+    # -- names -------------------------------------------------------------------------------------
     def fresh(self, letter: str = "v") -> str:
         self._count += 1
         return f"{letter}{self._count}"
@@ -152,7 +152,7 @@ class _Translator:
             self.constants[name] = Constant(value, dtype, noisy)
         return self._constant_names[key]
 
-    # -- statements ----------------------------------------------------------------------------------------------
+    # -- statements --------------------------------------------------------------------------------
     def assign(self, expression: str) -> str:
         """The local that holds `expression`; an expression already computed in this block is reused."""
         if expression.isidentifier():
@@ -192,7 +192,7 @@ class _Translator:
                 live |= statement.uses
         return [line for s in reversed(kept) for line in s.lines] + [f"return {returned}"]
 
-    # -- equations -----------------------------------------------------------------------------------------------
+    # -- equations ---------------------------------------------------------------------------------
     def full(self, operand: Operand, exact: bool = False) -> str:
         """The name of the operand in its full shape."""
         if operand.literal is not None:
@@ -205,8 +205,13 @@ class _Translator:
     def shape(self, sizes: Sequence[Any]) -> str:
         return "(" + "".join(f"{self.dimension(s)}, " for s in sizes).rstrip(" ") + ")" if sizes else "()"
 
-    def inline(self, jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Operand]) -> list[Operand]:
-        """Translates the equations of an open jaxpr into the current block."""
+    def scalar(self, text: str, shape: tuple) -> Operand:
+        """A scalar, broadcast."""
+        return Operand("", shape, narrow=Operand(text, ())) if shape else Operand(text, ())
+
+    def inline(self, jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Operand],
+               wanted: Sequence[bool] | None = None) -> list[Operand]:
+        """Translates the equations of an open jaxpr that its (wanted) results need into the current block."""
         known: dict[Any, Operand] = dict(zip(jaxpr.invars, arguments, strict=True))
         for var, value in zip(jaxpr.constvars, consts, strict=True):
             known[var] = value if isinstance(value, Operand) else self.closed_over(value, var.aval)
@@ -216,10 +221,12 @@ class _Translator:
                 return Operand("", np.shape(atom.val), literal=atom)
             return known[atom]
 
-        for eqn in jaxpr.eqns:
+        for eqn, needed in _live(jaxpr, wanted):
             operands = [read(atom) for atom in eqn.invars]
-            known.update(zip(eqn.outvars, self.equation(eqn, operands), strict=True))
-        return [read(atom) for atom in jaxpr.outvars]
+            known.update(zip(eqn.outvars, self.equation(eqn, operands, needed), strict=True))
+        unwanted = Operand("None", ())
+        return [unwanted if wanted and not w else read(atom)
+                for atom, w in zip(jaxpr.outvars, wanted or [True] * len(jaxpr.outvars), strict=True)]
 
     def closed_over(self, value: Any, aval: Any) -> Operand:
         return Operand(self.constant(value, dtype_name(aval.dtype), noisy=False), aval.shape)
@@ -228,11 +235,11 @@ class _Translator:
         """An integer known while translating."""
         return Operand(str(index), ())
 
-    def equation(self, eqn: Any, operands: list[Operand]) -> list[Operand]:
+    def equation(self, eqn: Any, operands: list[Operand], needed: list[bool]) -> list[Operand]:
         name = eqn.primitive.name
         if name in INLINED:
             jaxpr, consts = _open(INLINED[name](eqn.params))
-            return self.inline(jaxpr, consts, operands)
+            return self.inline(jaxpr, consts, operands, needed)
         site = Site(self, eqn, operands)
         rule = RULES.get(name)
         if rule is None:
@@ -260,7 +267,7 @@ class _Translator:
             return Operand(text, shape)
         return Operand("", shape, narrow=Operand(text, narrow_shape))
 
-    # -- the whole -----------------------------------------------------------------------------------------------
+    # -- the whole ---------------------------------------------------------------------------------
     def program(self) -> Program:
         jaxpr, consts = _open(self.jaxpr)
         for var in jaxpr.invars:  # so that `dims` lists every dimension, in order of appearance
@@ -296,6 +303,18 @@ def _identifier(dtype: str) -> str:
 
 def _open(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
     return (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, core.ClosedJaxpr) else (jaxpr, ())
+
+
+def _live(jaxpr: Any, wanted: Sequence[bool] | None) -> list[tuple[Any, list[bool]]]:
+    """The equations that the wanted results need, each with which of its results are."""
+    live = {v for i, v in enumerate(jaxpr.outvars) if (not wanted or wanted[i]) and not isinstance(v, core.Literal)}
+    kept = []
+    for eqn in reversed(jaxpr.eqns):
+        needed = [v in live for v in eqn.outvars]
+        if any(needed):
+            kept.append((eqn, needed))
+            live.update(v for v in eqn.invars if not isinstance(v, core.Literal))
+    return kept[::-1]
 
 
 def _broadcast(shapes: Sequence[tuple]) -> tuple:

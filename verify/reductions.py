@@ -11,7 +11,7 @@ from verify.arithmetic import Untranslatable
 from verify.primitives import Site, foreign, rule
 
 
-# -- reductions ------------------------------------------------------------------------------------------------
+# -- reductions ------------------------------------------------------------------------------------
 @rule("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "reduce_xor")
 def _reduce(s: Site) -> Any:
     axes = tuple(map(int, s.params["axes"]))
@@ -49,7 +49,7 @@ def _generic_reduce(s: Site) -> Any:
     return f"fold({f}, ({', '.join(s.all[:half])},), ({', '.join(s.all[half:])},), {axes})"
 
 
-# -- contractions ----------------------------------------------------------------------------------------------
+# -- contractions ----------------------------------------------------------------------------------
 def _matmul(s: Site) -> str:
     precision = s.params["precision"]
     if isinstance(precision, tuple):
@@ -105,7 +105,7 @@ def _conv(s: Site) -> Any:
             f"{s.src(p['feature_group_count'])}, {s.src(p['batch_group_count'])})")
 
 
-# -- windows ---------------------------------------------------------------------------------------------------
+# -- windows ---------------------------------------------------------------------------------------
 def _window(s: Site) -> str:
     p = s.params
     ones = (1,) * len(p["window_dimensions"])
@@ -153,7 +153,7 @@ def _select_and_gather_add(s: Site) -> Any:
     return f"select_and_gather({arg}, {s[0]}, {s[1]}, {_extreme(s, low, s.dtypes[1])}, {_window(s)})"
 
 
-# -- control flow ----------------------------------------------------------------------------------------------
+# -- control flow ----------------------------------------------------------------------------------
 def _tuple(items: Sequence[str]) -> str:
     return "(" + "".join(f"{item}, " for item in items).rstrip(" ") + ")" if items else "()"
 
@@ -212,7 +212,7 @@ def _no_result(s: Site) -> Any:
     return []
 
 
-# -- linear algebra ----------------------------------------------------------------------------------------------
+# -- linear algebra --------------------------------------------------------------------------------
 @rule("cholesky", "lu", "householder_product")
 def _factor(s: Site) -> Any:
     return s.call(s.name, *s.all)

@@ -64,7 +64,7 @@ def dynamic_update_slice(operand: np.ndarray, update: np.ndarray, starts: Sequen
     return out
 
 
-# -- gather and scatter ------------------------------------------------------------------------------------------
+# -- gather and scatter ----------------------------------------------------------------------------
 def _windows(shape: tuple[int, ...], indices: np.ndarray, sizes: Sequence[int], rank: int, window: Sequence[int],
              windowed: Sequence[int], spec: tuple, clip: bool) -> tuple[list[np.ndarray], np.ndarray]:
     """For each axis of the operand the index of every entry of the windows, and which windows lie inside.
@@ -129,7 +129,7 @@ def scatter(combine: Callable[..., None], operand: Any, indices: np.ndarray, upd
     return out
 
 
-# -- order -------------------------------------------------------------------------------------------------------
+# -- order -----------------------------------------------------------------------------------------
 def top_k(sort: Callable, to_index: Callable, operand: np.ndarray, k: int, axis: int) -> tuple:
     """The k largest, ties in order of position: the reverse of a stable sort of the reversed array."""
     flipped = np.flip(operand, axis)
@@ -146,7 +146,7 @@ def cumulative(accumulate: Callable, operand: np.ndarray, axis: int, reverse: bo
     return accumulate(operand, axis)
 
 
-# -- windows -----------------------------------------------------------------------------------------------------
+# -- windows ---------------------------------------------------------------------------------------
 def windows(operand: np.ndarray, value: Any, sizes: Sequence[int], strides: Sequence[int], padding: Pairs,
             base_dilation: Sequence[int], window_dilation: Sequence[int]) -> np.ndarray:
     """Every window of a padded array: its positions, then the axes inside a window."""
@@ -228,7 +228,7 @@ def conv(matmul: Callable, lhs: np.ndarray, rhs: np.ndarray, strides: Sequence[i
     return out.transpose(np.argsort(out_spec))
 
 
-# -- control flow --------------------------------------------------------------------------------------------------
+# -- control flow ----------------------------------------------------------------------------------
 def scan(body: Callable, consts: tuple, carry: tuple, xs: tuple, length: int, reverse: bool,
          stacked: Sequence[tuple[int, ...]]) -> tuple:
     n = len(carry)
