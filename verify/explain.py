@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from verify.record import Cell, ClaimRecord, Counterexample, Diagnosis
-from verify.serial import NON_FINITE, plain
+from verify.serial import plain
 
 # One symbol a verdict, always beside its word or a legend. The second is for terminals without Unicode.
 SYMBOLS = {
@@ -114,8 +114,8 @@ def brief(value: Any, dtype: str = "float64") -> str:
     """A value on one short line: small arrays whole, larger ones by their shape and first entries."""
     value = plain(value)
     if isinstance(value, dict):
-        if value.keys() == {"re", "im"}:
-            return _complex(value, dtype)
+        if is_complex(value):
+            return number(value, dtype)
         if value.keys() == {"shape", "dtype", "first"}:
             return _abbreviated(value["shape"], [brief(item, dtype) for item in value["first"]])
         return "{" + ", ".join(f"{key}: {brief(item, dtype)}" for key, item in value.items()) + "}"
@@ -157,8 +157,8 @@ def flat(value: Any) -> Iterator[Any]:
 
 def number(x: Any, dtype: str = "float64") -> str:
     """The fewest digits that name ``x`` among the numbers of ``dtype`` (all 17 if it is not one of them)."""
-    if isinstance(x, str) and x in NON_FINITE:
-        return x
+    if is_complex(x):
+        return _complex(x, dtype)
     if not isinstance(x, float) or not math.isfinite(x):
         return str(x)
     for digits in range(1, 17):
@@ -166,6 +166,11 @@ def number(x: Any, dtype: str = "float64") -> str:
         if _rounded(float(text), dtype) == x:
             return _tidy(float(text))
     return _tidy(x)
+
+
+def is_complex(value: Any) -> bool:
+    """Whether this is a complex number as JSON holds it."""
+    return isinstance(value, dict) and value.keys() == {"re", "im"}
 
 
 def _complex(value: dict[str, Any], dtype: str) -> str:

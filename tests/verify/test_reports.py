@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.verify.records import AGREES, EXAMPLE, HALF, WRONG, claim, record, records
 from verify.explain import MEANINGS, SYMBOLS
 from verify.record import Cell, Counterexample
-from verify.report.html import comparison, html_report
+from verify.report.html import Entry, comparison, html_report
 from verify.report.junit import junit_report
 from verify.report.markdown import markdown_report
 from verify.report.view import duration, shares, spreads, summary_line, worst_first
@@ -158,11 +158,26 @@ def test_large_arrays_do_not_make_large_pages():
 
 
 def test_entries_side_by_side():
-    assert comparison(EXAMPLE) == [("[0][0]", "0", "0", "0", False), ("[0][1]", "0", "1", "1", True)]
+    assert comparison(EXAMPLE) == [
+        Entry("[0][0]", "0", "0", "0", "0", False),
+        Entry("[0][1]", "0", "1", "1", "1", True),
+    ]
     special = replace(
-        EXAMPLE, hand=[math.nan, math.inf], reference=[1.0, math.inf], oracle=[math.nan, math.inf]
+        EXAMPLE,
+        hand=[math.nan, math.inf, 1.0, 1 + 2j],
+        reference=[1.0, math.inf, 1.0, 1j],
+        oracle=[1.0, math.inf, math.nan, 2j],
     )
-    assert comparison(special) == [("[0]", "nan", "1", "nan", True), ("[1]", "inf", "inf", "inf", False)]
+    assert comparison(special) == [
+        Entry("[0]", "nan", "1", "1", "inf", True),
+        Entry("[1]", "inf", "inf", "inf", "0", False),
+        Entry("[2]", "1", "1", "nan", "0", False),
+        Entry("[3]", "1+2j", "0+1j", "0+2j", "0.5", False),
+    ]
+    tree = {"W": [1.0], "b": 2.0}
+    assert [entry.name for entry in comparison(replace(EXAMPLE, hand=tree, reference=tree, oracle=tree))] == [
+        "W[0]", "b",
+    ]  # fmt: skip
     assert comparison(replace(EXAMPLE, hand=[1.0])) == []  # other shapes: nothing to set side by side
     assert comparison(replace(EXAMPLE, hand=np.ones(200), reference=np.ones(200), oracle=np.ones(200))) == []
 

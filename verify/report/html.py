@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from verify.explain import (
     MEANINGS,
     SYMBOLS,
-    brief,
     cell_name,
     clean,
     explain,
+    is_complex,
     number,
     plain,
     sentence,
-    shape_of,
     size,
     small,
 )
@@ -52,6 +53,18 @@ class MatrixRow:
     cells: tuple[Cell | None, ...]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a counterexample's output."""
+
+    name: str
+    hand: str
+    reference: str
+    oracle: str
+    difference: str
+    stands_out: bool
+
+
 def html_report(record: Record) -> str:
     """The whole page."""
     names = columns(record)
@@ -84,7 +97,6 @@ def _template() -> Template:
         "clean": clean,
         "small": small,
         "size": size,
-        "brief": brief,
         "target": target,
         "sentence": sentence,
         "explain": explain,
@@ -106,29 +118,51 @@ def _has_more(claim: ClaimRecord) -> bool:
     return claim.verdict != "agrees" or bool(claim.notes)
 
 
-def comparison(example: Counterexample) -> list[tuple[str, str, str, str, bool]]:
-    """Entries of hand, reference and oracle side by side (and whether they differ), where they are few."""
+def comparison(example: Counterexample) -> list[Entry]:
+    """Entries of hand, reference and oracle side by side, where they are few."""
     sides = [_entries(plain(value)) for value in (example.hand, example.reference, example.oracle)]
     hand, reference, oracle = sides
     if hand is None or reference is None or oracle is None or len(hand) > MOST_TABULATED:
         return []
     if not hand.keys() == reference.keys() == oracle.keys():
         return []
-    shown = {name: [number(side[name], example.dtype) for side in (hand, reference, oracle)] for name in hand}
-    return [(name, h, r, o, h != (r if o == "nan" else o)) for name, (h, r, o) in shown.items()]
+    gaps = {name: _gap(hand[name], oracle[name], reference[name]) for name in hand}
+    largest = max(gaps.values(), default=0.0)
+    return [
+        Entry(
+            name,
+            *(number(side[name], example.dtype) for side in (hand, reference, oracle)),
+            difference=small(gap),
+            stands_out=gap > 0 and gap >= largest / 1000,
+        )
+        for name, gap in gaps.items()
+    ]
+
+
+def _gap(hand: Any, *truths: Any) -> float:
+    """The relative difference of ``hand`` from the first that is a number; infinite where only one is."""
+    truth = next((x for x in truths if x == x and x != "nan"), truths[0])
+    try:
+        gap = abs(_value(hand) - _value(truth)) / max(abs(_value(truth)), sys.float_info.min)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0 if hand == truth else math.inf
+    return 0.0 if hand == truth else math.inf if math.isnan(gap) else gap
+
+
+def _value(x: Any) -> complex:
+    return complex(float(x["re"]), float(x["im"])) if isinstance(x, dict) else complex(x)
 
 
 def _entries(value: Any, name: str = "") -> dict[str, Any] | None:
     """The entries of a nested list by index, None where it was abbreviated."""
-    if isinstance(value, dict):
-        return {name or "value": brief(value)} if value.keys() == {"re", "im"} else None
-    if not isinstance(value, list):
+    if not isinstance(value, list | dict) or is_complex(value):
         return {name or "value": value}
-    if shape_of(value) == (0,):
-        return {}
+    if isinstance(value, dict) and "first" in value:
+        return None
+    parts = value.items() if isinstance(value, dict) else ((f"[{i}]", item) for i, item in enumerate(value))
     entries: dict[str, Any] = {}
-    for i, item in enumerate(value):
-        inner = _entries(item, f"{name}[{i}]")
+    for key, item in parts:
+        inner = _entries(item, f"{name}{key}")
         if inner is None:
             return None
         entries |= inner

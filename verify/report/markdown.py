@@ -9,7 +9,6 @@ from verify.explain import SYMBOLS, cell_name, clean, explain, sentence, size, s
 from verify.record import ClaimRecord, Record
 from verify.report.view import (
     cell_note,
-    columns,
     doubtful,
     environment_rows,
     failing,
@@ -49,7 +48,7 @@ def _lines(record: Record) -> Iterator[str]:
     yield from _table(header, map(_claim_row, worst_first(record)))
     yield ""
     yield "`entries` are the input entries a case, median to largest; `sees` is the smallest relative error"
-    yield f"in one entry that would have been seen; `cells` are those that ran, of {len(columns(record))} kinds."
+    yield "in one entry that would have been seen; `cells` are those that ran."
     yield from ("", "## Where the cases went", "")
     rows = (
         (s.of, s.name, f"{s.cells:,}", f"{s.cases:,}", f"{s.fresh_shapes:,}", verdict_counts(s.verdicts))
