@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from verify.evidence import Sample
+from verify.hypotheses.additive import additive
 from verify.hypotheses.cases import (
     Case,
     blame_small_errors,
@@ -20,17 +21,12 @@ from verify.hypotheses.cases import (
     largest,
     leaf_cases,
 )
-from verify.hypotheses.ladder import FORMULAS, TERMS, Found, Stage, View
-from verify.hypotheses.partial import (
-    condition_on_cases,
-    condition_on_entries,
-    cotangent_evidence,
-    nonfinite,
-    precision,
-    unknown,
-    wrong_place,
-    wrong_shape,
-)
+from verify.hypotheses.entrywise import entrywise
+from verify.hypotheses.facts import nonfinite, precision, unknown, wrong_shape
+from verify.hypotheses.ladder import Found, Stage, View, candidates, proportional, rearranged
+from verify.hypotheses.linearity import cotangent_evidence
+from verify.hypotheses.partial import condition_on_cases, condition_on_entries, wrong_place
+from verify.hypotheses.peel import peel_factor
 from verify.record import Diagnosis
 
 _NOUNS = {
@@ -176,8 +172,8 @@ def _first(stages: Sequence[Stage], cases: Sequence[Case], view: View) -> tuple[
     return None, partial
 
 
-def _explain(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
-    found, partial = _first(FORMULAS, cases, view)
+def _explain(cases: list[Case], view: View, peeled: bool = False) -> tuple[Diagnosis, ...]:
+    found, partial = _first((proportional, rearranged, candidates, entrywise), cases, view)
     if found is not None:
         return found.diagnoses
     region = condition_on_entries(cases, view, partial, narrow=True)
@@ -186,10 +182,15 @@ def _explain(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
     place = wrong_place(cases, view)
     if place is not None:
         return place
-    found, other = _first(TERMS, cases, view)
+    found, other = _first((additive,), cases, view)
     if found is not None:
         return found.diagnoses
     partial = partial or other
+    if not peeled and (layer := peel_factor(cases, view)) is not None:
+        first, rest = layer
+        others = _explain(rest, view, peeled=True)
+        if others[0].kind != "unknown":
+            return (first, *(replace(d, text=f"besides, {d.text.removeprefix('besides, ')}") for d in others))
     for attempt in (
         cotangent_evidence(cases, view),
         condition_on_cases(cases, view, partial),
@@ -205,7 +206,7 @@ def _explain(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
 
 
 def _diagnose_shape(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
-    found, partial = _first(FORMULAS[1:2], cases, view)
+    found, partial = _first((rearranged,), cases, view)
     found = found or partial
     if found is not None:
         return found.diagnoses

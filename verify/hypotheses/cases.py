@@ -81,6 +81,11 @@ class Case:
         return self._bases
 
 
+def excused(failing: int) -> int:
+    """How many failing cases may have another reason: a kink, rounding alone."""
+    return failing // 25
+
+
 @dataclass(frozen=True)
 class Fit:
     """How well a prediction of the hand-written value holds."""
@@ -138,17 +143,16 @@ def leaf_cases(samples: Sequence[Sample], leaf: int, one_sided: bool = False) ->
         noise = 16 * eps * scale + min(10 * seen, 1e-4 * scale)
         bad = np.zeros(truth.shape, bool)
         if sample.failed and hand.shape == truth.shape:
-            bad = _failing_entries(hand, truth, max(1e-9, 32 * eps), noise, one_sided)
+            bad = failing_entries(hand, truth, max(1e-9, 32 * eps), noise, one_sided)
         failed = sample.failed and (hand.shape != truth.shape or bool(bad.any()))
         cases.append(Case(sample, leaf, hand, truth, noise, _is_tame(sample), bad, failed))
     _widen_tame(cases)
     return cases
 
 
-def _failing_entries(hand, truth, relative: float, noise: float, one_sided: bool) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        gap = (hand - truth).real if one_sided else np.abs(hand - truth)
-        bad = gap > relative * np.maximum(np.abs(hand), np.abs(truth)) + noise
+def failing_entries(hand, truth, relative: float, noise: float, one_sided: bool = False) -> np.ndarray:
+    gap = (hand - truth).real if one_sided else np.abs(hand - truth)
+    bad = gap > relative * np.maximum(np.abs(hand), np.abs(truth)) + noise
     bad |= ~np.isfinite(hand)
     return bad & np.isfinite(truth)
 
@@ -166,7 +170,7 @@ def blame_small_errors(cases_by_leaf: Sequence[list[Case]]) -> None:
         if row and row[0].sample.failed and not any(case.failed for case in row):
             for case in row:
                 eps = epsilon(case.sample.dtype)
-                case.bad = _failing_entries(case.hand, case.truth, 4 * eps, 0.0, False)
+                case.bad = failing_entries(case.hand, case.truth, 4 * eps, 0.0, False)
                 case.failed = bool(case.bad.any())
 
 
@@ -182,8 +186,8 @@ def tolerance(case: Case, *values: np.ndarray) -> float:
 Predict = Callable[[Case], "np.ndarray | None"]
 
 
-def fit(cases: Sequence[Case], predict: Predict, only: np.ndarray | None = None) -> Fit:
-    """Compare the hand-written value with a prediction on all cases, entries where either is infinite aside."""
+def fit(cases: Sequence[Case], predict: Predict) -> Fit:
+    """Compare the hand-written value with a prediction on all cases, infinite entries aside."""
 
     def left_right(case: Case):
         return case.hand, predict(case)
@@ -194,20 +198,20 @@ def fit(cases: Sequence[Case], predict: Predict, only: np.ndarray | None = None)
 def fit_pair(cases: Sequence[Case], left_right: Callable[[Case], tuple]) -> Fit:
     """Compare two values on all cases (None: not defined there, so not explained)."""
     explained = failing = tame_missed = 0
-    passing_agree, worst = True, 0.0
+    passing, off, worst = 0, 0, 0.0
     for case in cases:
-        with np.errstate(all="ignore"):
-            left, right = left_right(case)
-            good, residual = _close(case, left, right)
+        left, right = left_right(case)
+        good, residual = _close(case, left, right)
         if case.failed:
             failing += 1
             explained += good
             tame_missed += case.tame and not good
             worst = max(worst, residual) if good else worst
-        elif case.tame and not good:
-            passing_agree = False
-    everything = failing > 0 and tame_missed == 0 and explained >= 0.9 * failing
-    return Fit(explained, failing, passing_agree, worst, everything)
+        else:
+            passing += 1
+            off += case.tame and not good
+    everything = failing > 0 and tame_missed <= excused(failing) and explained >= 0.9 * failing
+    return Fit(explained, failing, off <= passing // 50, worst, everything)
 
 
 def _close(case: Case, left, right) -> tuple[bool, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,17 +14,25 @@ from verify.hypotheses.numbers import roundest, show
 
 @dataclass(frozen=True)
 class Feature:
-    """A number a row (a case or an entry). ``spoken`` maps outcomes such as ``== 0`` to words."""
+    """A number a row (a case or an entry), or with ``yes`` a truth value.
+
+    ``spoken`` maps outcomes such as ``== 0`` to words; ``yes`` and ``no`` are the words for a truth value.
+    """
 
     name: str
     values: np.ndarray
     family: str
     spoken: dict[str, str] | None = None
+    yes: str = ""
+    no: str = ""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Rows fail if and only if it holds. ``form`` is ``point``, ``not point``, ``above``, ``below``, ``between``, ``outside``."""
+    """Rows fail if and only if it holds.
+
+    ``form`` is ``point``, ``not point``, ``above``, ``below``, ``between``, ``outside``, ``flag`` or ``pair``.
+    """
 
     text: str
     form: str
@@ -40,14 +48,17 @@ class Condition:
         return self.form != "not point"
 
 
-def separate(feature: Feature, fails: np.ndarray) -> Condition | None:
-    """The condition on one feature that holds exactly where ``fails``."""
+def separate(feature: Feature, fails: np.ndarray, errors: np.ndarray | None = None) -> Condition | None:
+    """The condition on one feature that holds exactly where ``fails``.
+
+    With ``errors``, an interval at whose end the error fades out is open there: it is no threshold.
+    """
+    if feature.yes:
+        return _flag(feature, fails)
     known = ~np.isnan(feature.values)
     if not known.all():
-        feature, fails = (
-            Feature(feature.name, feature.values[known], feature.family, feature.spoken),
-            fails[known],
-        )
+        errors = errors[known] if errors is not None else None
+        feature, fails = replace(feature, values=feature.values[known]), fails[known]
     inside, outside = feature.values[fails], feature.values[~fails]
     if not inside.size or not outside.size:
         return None
@@ -62,20 +73,32 @@ def separate(feature: Feature, fails: np.ndarray) -> Condition | None:
         )
 
     clear = not np.any((outside >= low) & (outside <= high))
+    if (
+        clear
+        and low == high
+        and feature.family == "dims"
+        and not feature.spoken
+        and below.size
+        and not above.size
+    ):
+        return made(f">= {show(low)}", "above", low, math.inf)
     if clear and low == high:
         return made(f"== {show(low)}", "point", low, high)
-    if outside.min() == outside.max() and not np.any(inside == outside[0]):
-        if not (low > outside[0] or high < outside[0]) or outside[0] == 0 or whole:
-            one_sided = whole and low > outside[0]
-            return made(
-                f"> {show(outside[0])}" if one_sided else f"!= {show(outside[0])}", "not point", outside[0]
-            )
+    point = outside[0]
+    both_sides = low < point < high
+    if np.all(outside == point) and not np.any(inside == point) and (both_sides or point == 0 or whole):
+        return made(f"> {show(point)}" if whole and low > point else f"!= {show(point)}", "not point", point)
     if clear:
         if not below.size and above.size:
             return made(_upper(high, above.min(), whole), "below", -math.inf, high)
         if not above.size and below.size:
             return made(_lower(below.max(), low, whole), "above", low, math.inf)
         start, stop = _lower(below.max(), low, whole), _upper(high, above.min(), whole)
+        faded = _faded(inside, errors[fails]) if errors is not None else ""
+        if faded == "high":
+            return made(start, "above", low, math.inf)
+        if faded == "low":
+            return made(stop, "below", -math.inf, high)
         bound, sign = start.split()[1], "<=" if start.startswith(">=") else "<"
         return Condition(
             f"{bound} {sign} {name} {stop}", "between", feature.family, inside.size, outside.size, low, high
@@ -86,6 +109,27 @@ def separate(feature: Feature, fails: np.ndarray) -> Condition | None:
         text = f"{name} {_upper(left.max(), first, whole)} or {name} {_lower(last, right.min(), whole)}"
         return Condition(text, "outside", feature.family, inside.size, outside.size, first, last)
     return None
+
+
+def _flag(feature: Feature, fails: np.ndarray) -> Condition | None:
+    failing, passing = int(fails.sum()), int((~fails).sum())
+    holds = feature.values.astype(bool)
+    if not failing or not passing:
+        return None
+    if np.array_equal(holds, fails):
+        return Condition(feature.yes, "flag", feature.family, failing, passing)
+    if feature.no and np.array_equal(~holds, fails):
+        return Condition(feature.no, "not point", feature.family, failing, passing)
+    return None
+
+
+def _faded(inside: np.ndarray, errors: np.ndarray) -> str:
+    """The end of an interval at which the error vanishes against its largest value."""
+    largest = errors.max()
+    at_high, at_low = errors[inside == inside.max()].max(), errors[inside == inside.min()].max()
+    if at_high < 1e-2 * largest < at_low:
+        return "high"
+    return "low" if at_low < 1e-2 * largest < at_high else ""
 
 
 def _integers(values: np.ndarray) -> bool:
@@ -117,15 +161,19 @@ def surprise(failing: int, passing: int) -> float:
     return (math.lgamma(total + 1) - math.lgamma(failing + 1) - math.lgamma(passing + 1)) / math.log(10)
 
 
-def best(features: Sequence[Feature], fails: np.ndarray, margin: float = 2.0) -> Condition | None:
+def best(
+    features: Sequence[Feature], fails: np.ndarray, errors: np.ndarray | None = None, margin: float = 2.0
+) -> Condition | None:
     """The first feature that separates, if chance among so many features does not explain it."""
     needed = margin + math.log10(max(len(features), 1))
     if surprise(int(fails.sum()), int((~fails).sum())) < needed:
         return None
     found = [
-        condition for condition in (separate(feature, fails) for feature in features) if condition is not None
+        condition
+        for condition in (separate(feature, fails, errors) for feature in features)
+        if condition is not None
     ]
-    order = {"point": 0, "above": 1, "below": 1, "not point": 2, "between": 3, "outside": 3}
+    order = {"flag": 0, "point": 0, "above": 1, "below": 1, "not point": 2, "between": 3, "outside": 3}
     return min(found, key=lambda condition: order[condition.form], default=None)
 
 
@@ -153,25 +201,18 @@ def dimension_features(dims: Sequence[dict]) -> list[Feature]:
             if table[name].max() >= divisor:
                 remainder = table[name] % divisor
                 found.append(Feature(f"{name} % {divisor}", remainder, "dims"))
-                found.append(
-                    Feature(
-                        f"{name} % {divisor}",
-                        (remainder != 0).astype(float),
-                        "dims",
-                        {
-                            "== 1": f"{name} % {divisor} != 0",
-                            "> 0": f"{name} % {divisor} != 0",
-                            "== 0": f"{name} % {divisor} == 0",
-                            "< 1": f"{name} % {divisor} == 0",
-                        },
-                    )
-                )
+                whole, odd = f"{name} % {divisor} == 0", f"{name} % {divisor} != 0"
+                found.append(Feature(odd, (remainder != 0).astype(float), "dims", yes=odd, no=whole))
     return found
 
 
 def _atoms(features: Sequence[Feature]) -> list[tuple[str, np.ndarray]]:
     atoms = []
     for feature in features:
+        if feature.yes:
+            holds = feature.values.astype(bool)
+            atoms += [(feature.yes, holds)] + ([(feature.no, ~holds)] if feature.no else [])
+            continue
         values = np.unique(feature.values)
         if len(values) > 12:
             continue

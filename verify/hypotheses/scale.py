@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.hypotheses.cases import Case, is_direction, largest, tolerance
+from verify.hypotheses.cases import Case, excused, is_direction, largest, tolerance
 from verify.hypotheses.numbers import exact_name, number_name
 
 LeftRight = Callable[[Case], tuple]
@@ -73,29 +73,37 @@ class Scale:
 
 
 def proportions(cases: Sequence[Case], left_right: LeftRight) -> list[tuple[Case, complex]] | None:
-    """The factor by which left is right in each failing tame case; None if one is not proportional."""
-    found = []
-    for case in cases:
-        if not (case.failed and case.tame):
-            continue
+    """The factor by which left is right in the tame failing cases; None where they are not proportional."""
+    found, missed = [], 0
+    judged = [case for case in cases if case.failed and case.tame]
+    for case in judged:
         left, right = left_right(case)
         if left is None or right is None or np.shape(left) != np.shape(right):
             return None
-        usable = np.isfinite(left) & np.isfinite(right)
-        left, right = np.where(usable, left, 0).ravel(), np.where(usable, right, 0).ravel()
-        size = largest(right)
-        allowed = tolerance(case, left)
-        if size <= 10 * case.noise or size == 0:
-            if largest(left) > allowed:
+        factor = _proportion(case, left, right)
+        if factor is None:
+            missed += 1
+            if missed > excused(len(judged)):
                 return None
-            continue
-        scaled = right / size
-        factor = np.vdot(scaled, left) / np.vdot(scaled, scaled).real / size
-        if np.abs(left - factor * right).max() > allowed:
-            return None
-        if size * 1e-7 > case.noise:
-            found.append((case, factor if np.iscomplexobj(factor) else float(factor)))
+        elif np.isfinite(factor):
+            found.append((case, factor))
     return found
+
+
+def _proportion(case: Case, left: np.ndarray, right: np.ndarray) -> complex | None:
+    """The factor; NaN where rounding leaves it open; None where there is none."""
+    usable = np.isfinite(left) & np.isfinite(right)
+    left, right = np.where(usable, left, 0).ravel(), np.where(usable, right, 0).ravel()
+    size, allowed = largest(right), tolerance(case, left)
+    if size <= 10 * case.noise:
+        return np.nan if largest(left) <= allowed else None
+    scaled = right / size
+    factor = np.vdot(scaled, left) / np.vdot(scaled, scaled).real / size
+    if np.abs(left - factor * right).max() > allowed:
+        return None
+    if size * 1e-7 <= case.noise:
+        return np.nan
+    return complex(factor) if np.iscomplexobj(factor) else float(factor)
 
 
 def dimension_quantities(cases: Sequence[Case]) -> list[Quantity]:
@@ -192,7 +200,7 @@ def explain(cases: Sequence[Case], pairs: Sequence[tuple[Case, complex]], rich: 
             return [Scale(0.0)]
         return explain(cases, [(case, factor) for case, factor in pairs if factor != 0], rich)
     middle = _centre(factors)
-    if np.all(np.abs(factors - middle) <= _SAME * np.abs(middle)):
+    if np.sum(np.abs(factors - middle) > _SAME * np.abs(middle)) <= excused(len(factors)):
         return [Scale(middle)]
     if len(pairs) < 3:
         return []
@@ -235,10 +243,15 @@ def _monomial(quantities, used, factors, values) -> Scale | None:
     logs = np.log(np.abs(table))
     if len({tuple(row) for row in np.round(logs, 9)}) < len(quantities) + 2:
         return None
-    design = np.column_stack([logs, np.ones(len(used))])
-    solution, _, rank, _ = np.linalg.lstsq(design, np.log(np.abs(factors)), rcond=1e-9)
+    design, wanted = np.column_stack([logs, np.ones(len(used))]), np.log(np.abs(factors))
+    solution, _, rank, _ = np.linalg.lstsq(design, wanted, rcond=1e-9)
     if rank < design.shape[1]:
         return None
+    if spare := excused(len(used)):
+        kept = np.argsort(np.abs(design @ solution - wanted))[:-spare]
+        solution, _, rank, _ = np.linalg.lstsq(design[kept], wanted[kept], rcond=1e-9)
+        if rank < design.shape[1]:
+            return None
     powers = [round(2 * power) / 2 for power in solution[:-1]]
     if any(power not in _POWERS for power in powers) or np.abs(np.array(powers) - solution[:-1]).max() > 0.05:
         return None
@@ -251,7 +264,8 @@ def _monomial(quantities, used, factors, values) -> Scale | None:
         product = product * (column ** int(power) if power == int(power) else column.real**power)
     rest = factors / product
     middle = _centre(rest)
-    if np.any(np.abs(rest - middle) > 2 * _SAME * np.abs(middle)) or exact_name(middle, 2e-6) is None:
+    off = np.sum(np.abs(rest - middle) > 2 * _SAME * np.abs(middle))
+    if off > excused(len(used)) or exact_name(middle, 2e-6) is None:
         return None
     return Scale(middle, tuple(zip(quantities, powers, strict=True)))
 

@@ -1,0 +1,289 @@
+"""Wrong by a sum: a term missing, a term too much, a term in another's place, a term besides a factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from verify.hypotheses.cases import Case, Fit, fit, is_direction
+from verify.hypotheses.expressions import Expr, atoms, in_shape, spell
+from verify.hypotheses.ladder import Found, View, scaled
+from verify.hypotheses.numbers import number_name
+from verify.hypotheses.scale import Scale, explain, scale_kind, scale_text
+from verify.hypotheses.terms import Table, differences, pairs, parallel, share_in_truth, tabulate
+from verify.record import Diagnosis
+
+_TRIED = 40
+
+
+def additive(cases: Sequence[Case], view: View) -> Iterator[Found]:
+    """All hypotheses about sums, simplest first."""
+    table = tabulate(cases)
+    if table is None:
+        return
+    yield from _one_term(cases, view, table)
+    yield from _expressed(cases, view, table)
+    yield from _exchanged(cases, view, table)
+    yield from _factor_and_term(cases, view, table)
+    yield from _two_terms(cases, view, table)
+
+
+def _multiple(scale: Scale, expr: Expr) -> str:
+    number, term = scale.name, spell(expr)
+    if number == "1":
+        return term
+    return f"-{term}" if number == "-1" else f"{number} * {term}"
+
+
+def _one_term(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
+    """truth - hand = c * term."""
+    for index in parallel(table.rows, table.residual)[:_TRIED]:
+        expr = table.terms[index]
+
+        def left_right(case: Case, expr=expr) -> tuple:
+            return case.truth - case.hand, in_shape(expr, case)
+
+        for scale, how in scaled(cases, left_right):
+            if how.everything and scale.constant != 0:
+                yield Found((_term_diagnosis(cases, view, expr, scale, how, table),), how)
+                break
+
+
+def _term_diagnosis(cases, view: View, expr: Expr, scale: Scale, how: Fit, table: Table | None) -> Diagnosis:
+    """Missing, too much, with the wrong sign or with a wrong coefficient: by how much of it the truth has."""
+    term = _multiple(scale, expr)
+    share = None if "hand" in atoms(expr) or "truth" in atoms(expr) or table is None else _share(expr, table)
+    if share is not None and abs(share - 0.5) < 1e-4:
+        return Diagnosis(
+            "sign",
+            f"has the wrong sign on one term: hand + {term} equals the {view.noun}",
+            term,
+            how.evidence(),
+        )
+    if share is not None and min(abs(share), abs(share - 1)) > 1e-4:
+        ratio = number_name(1 - 1 / share)
+        return Diagnosis(
+            "factor",
+            f"has {ratio} times one of its terms: hand + {term} equals the {view.noun}",
+            ratio,
+            how.evidence(),
+        )
+    own = "hand" in atoms(expr)
+    if own or (share_in_truth(cases) if share is None else share) > 0.5:
+        return Diagnosis(
+            "missing_term",
+            f"lacks the term {term}: hand + {term} equals the {view.noun}",
+            term,
+            how.evidence(),
+        )
+    extra = _multiple(scale.negated(), expr)
+    return Diagnosis(
+        "extra_term",
+        f"has the term {extra} too much: hand - {extra} equals the {view.noun}",
+        extra,
+        how.evidence(),
+    )
+
+
+def _share(expr: Expr, table: Table) -> float | None:
+    """The term's coefficient in the truth over that in the residual, where the truth is the term and one more."""
+    if len(table.probes) > 1 or table.truth.size < 4:
+        return None
+    term, truth, residual = in_shape(expr, table.probes[0]), table.truth, table.residual
+    if term is None:
+        return None
+    unit = term.ravel() / np.linalg.norm(term)
+    rest = truth - unit * np.vdot(unit, truth)
+    if np.linalg.norm(rest) < 1e-9 * np.linalg.norm(truth):
+        return float((np.vdot(unit, truth) / np.vdot(unit, residual)).real)
+    for index in parallel(table.without(term.ravel()), rest, 1e-7):
+        other = table.terms[index]
+        if "hand" in atoms(other) or "truth" in atoms(other):
+            continue
+        design = np.column_stack([unit, table.rows[index]])
+        solution, _, rank, _ = np.linalg.lstsq(design, truth, rcond=None)
+        if rank == 2:
+            return float((solution[0] / np.vdot(unit, residual)).real)
+    return None
+
+
+def _expressed(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
+    """Both values are recognised: the hand computes one expression where another one is wanted."""
+    wanted = _recognised(cases, view, table, lambda case: case.truth)
+    got = _recognised(cases, view, table, lambda case: case.hand) if wanted is not None else None
+    if wanted is None or got is None or got[0] == wanted[0]:
+        return
+    (expr, scale, how), (true_expr, true_scale, _) = got, wanted
+    mine, true = _multiple(scale, expr), _multiple(true_scale, true_expr)
+    yield Found.one(
+        _replaced_kind(cases[0], expr, true_expr), f"is {mine}, but the {view.noun} is {true}", mine, how
+    )
+
+
+def _recognised(cases, view: View, table: Table, of: Callable[[Case], np.ndarray]):
+    value = table.stack(of)
+    for index in parallel(table.rows, value) if value is not None else []:
+        expr = table.terms[index]
+        if {"hand", "truth"} & atoms(expr).keys():
+            continue
+        for scale, how in scaled(cases, lambda case, expr=expr: (of(case), in_shape(expr, case))):
+            if how.everything and scale.constant != 0:
+                return expr, scale, how
+    return None
+
+
+def _replaced_kind(case: Case, mine: Expr, true: Expr) -> str:
+    """What it is to compute ``mine`` in place of ``true``, by the arguments that occur in each."""
+    got, wanted = atoms(mine), atoms(true)
+    directions = {name for name in wanted.keys() | got.keys() if is_direction(name, case.sample)}
+    if any(got[name] != wanted[name] for name in directions):
+        return "cotangent"
+    if got == wanted:
+        written = spell(mine), spell(true)
+        if written[0].count("conj") != written[1].count("conj"):
+            return "conjugate"
+        return "reduction" if any("sum" in text for text in written) else "transpose"
+    return "factor" if not wanted - got or not got - wanted else "wrong_argument"
+
+
+def _exchanged(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
+    """truth - hand = c * (right term - wrong term): one term stands in another's place."""
+    for right, wrong in differences(table):
+
+        def left_right(case: Case, right=right, wrong=wrong) -> tuple:
+            one, two = in_shape(right, case), in_shape(wrong, case)
+            return case.truth - case.hand, None if one is None or two is None else one - two
+
+        for scale, how in scaled(cases, left_right):
+            if not how.everything or scale.constant == 0:
+                continue
+            mine, true = wrong, right
+            if np.real(scale.constant) < 0:
+                scale, mine, true = scale.negated(), right, wrong
+            got, wanted = _multiple(scale, mine), _multiple(scale, true)
+            kind = _replaced_kind(cases[0], mine, true)
+            yield Found.one(
+                kind, f"has the term {got} where the {view.noun} has {wanted}", f"{got} for {wanted}", how
+            )
+            break
+
+
+def _factor_and_term(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
+    """hand = f * (truth - c * term): two mistakes."""
+    truth, residual = table.truth, table.residual
+    if not np.linalg.norm(truth):
+        return
+    unit = truth / np.linalg.norm(truth)
+    for index in parallel(table.without(truth), residual - unit * np.vdot(unit, residual))[:_TRIED]:
+        expr = table.terms[index]
+        if expr == ("truth",):
+            continue
+        solved = _coefficients(cases, table, lambda case: case.truth, lambda case, e=expr: in_shape(e, case))
+        if solved is None or solved[0].constant == 0:
+            continue
+        factor, second = solved
+        coefficient = Scale(-second.constant / factor.constant, second.powers)
+        if factor.powers:
+            powers = tuple((quantity, -power) for quantity, power in factor.powers)
+            coefficient = Scale(coefficient.constant, second.powers + powers)
+
+        def predict(case: Case, expr=expr, factor=factor, second=second) -> np.ndarray | None:
+            term = in_shape(expr, case)
+            return None if term is None else factor(case) * case.truth + second(case) * term
+
+        how = fit(cases, predict)
+        if not how.everything:
+            continue
+        kind = scale_kind(factor, cases, view.dims)
+        first = Diagnosis(
+            kind, f"up to a term, {scale_text(factor, kind, view.noun)}", factor.name, how.evidence()
+        )
+        yield Found((first, _second_term(cases, factor, coefficient, expr, how)), how)
+
+
+def _second_term(cases, factor: Scale, coefficient: Scale, expr: Expr, how: Fit) -> Diagnosis:
+    corrected = []
+    for case in cases:
+        if case.failed and factor(case) != 0:
+            hand = case.hand / factor(case)
+            corrected.append(
+                Case(case.sample, case.leaf, hand, case.truth, case.noise, case.tame, case.bad, True)
+            )
+    if "hand" in atoms(expr) or share_in_truth(corrected) > 0.5:
+        term = _multiple(coefficient, expr)
+        return Diagnosis(
+            "missing_term", f"after that correction, lacks the term {term}", term, how.evidence()
+        )
+    term = _multiple(coefficient.negated(), expr)
+    return Diagnosis(
+        "extra_term", f"after that correction, has the term {term} too much", term, how.evidence()
+    )
+
+
+def _coefficients(cases, table: Table, one, two, of=None) -> tuple[Scale, Scale] | None:
+    """hand = a * one + b * two with a and b numbers, or expressions where outputs are large enough."""
+    of = of or (lambda case: case.hand)
+    if len(table.probes) > 1:
+        columns, wanted = [table.stack(one), table.stack(two)], table.stack(of)
+        if any(column is None for column in columns) or wanted is None:
+            return None
+        solution, _, rank, _ = np.linalg.lstsq(np.column_stack(columns), wanted, rcond=None)  # type: ignore[arg-type]
+        return (Scale(solution[0]), Scale(solution[1])) if rank == 2 else None
+    found = []
+    for case in cases:
+        if not (case.failed and case.tame) or case.truth.size < 3:
+            continue
+        first, second = one(case), two(case)
+        if first is None or second is None:
+            return None
+        design = np.column_stack([first.ravel(), second.ravel()])
+        norms, wanted = np.linalg.norm(design, axis=0), of(case).ravel()
+        if not (np.isfinite(design).all() and np.isfinite(wanted).all()) or np.any(norms == 0):
+            continue
+        solution, _, rank, singular = np.linalg.lstsq(design / norms, wanted, rcond=None)
+        if rank < 2 or not np.all(np.abs(solution)):
+            continue
+        doubt = (case.noise + 1e-15) / (singular[-1] * np.abs(solution).min())
+        found.append((doubt, case, solution / norms))
+    found.sort(key=lambda item: item[0])
+    sure = [item for item in found if item[0] < 1e-9] or []
+    kept = sure if len(sure) >= 6 else found[: max(3, len(found) // 2)]
+    if len(kept) < 3:
+        return None
+    scales = [next(iter(explain(cases, [(case, s[k]) for _, case, s in kept], False)), None) for k in (0, 1)]
+    if scales[0] is None or scales[1] is None:
+        return None
+    return scales[0], scales[1]
+
+
+def _two_terms(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
+    """truth - hand = a * one term + b * another."""
+    for one, two in pairs(table, table.residual):
+        solved = _coefficients(
+            cases,
+            table,
+            lambda case, e=one: in_shape(e, case),
+            lambda case, e=two: in_shape(e, case),
+            lambda case: case.truth - case.hand,
+        )
+        if solved is None:
+            continue
+
+        def predict(case: Case, one=one, two=two, solved=solved) -> np.ndarray | None:
+            first, second = in_shape(one, case), in_shape(two, case)
+            if first is None or second is None:
+                return None
+            return case.truth - solved[0](case) * first - solved[1](case) * second
+
+        how = fit(cases, predict)
+        if how.everything:
+            kinds = "missing_term" if share_in_truth(cases) > 0.5 else "extra_term"
+            said = []
+            for scale, expr in zip(solved, (one, two), strict=True):
+                term = _multiple(scale if kinds == "missing_term" else scale.negated(), expr)
+                verb = "lacks the term" if kinds == "missing_term" else "has too much the term"
+                said.append(Diagnosis(kinds, f"{verb} {term}", term, how.evidence()))
+            yield Found(
+                (said[0], Diagnosis(kinds, f"besides, {said[1].text}", said[1].value, how.evidence())), how
+            )

@@ -1,0 +1,111 @@
+"""Where it fails, by case: options, scalar arguments, what is extreme or degenerate in an array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from verify.hypotheses.cases import Case, as_float, is_direction
+from verify.hypotheses.conditions import Feature
+
+
+def case_features(cases: Sequence[Case]) -> list[Feature]:
+    """Features a case, from the arguments that all cases have."""
+    features: list[Feature] = []
+    first = cases[0].sample
+    for name, value in first.inputs.items():
+        if any(name not in case.sample.inputs for case in cases):
+            continue
+        values = [case.sample.inputs[name] for case in cases]
+        if as_float(value) is None or (np.asarray(value).dtype == bool and np.ndim(value) == 0):
+            features += _options(name, [str(value) for value in values])
+            continue
+        arrays = [case.bases[name] for case in cases]
+        family = "direction" if is_direction(name, first) else "value"
+        if all(array.ndim == 0 for array in arrays):
+            features += _scalar(name, arrays, family)
+            if np.asarray(value).dtype.kind in "iu":
+                features += _against_sizes(name, arrays, cases)
+        elif all(array.size for array in arrays):
+            features += _array(name, arrays, family)
+            if np.asarray(value).dtype.kind in "iu":
+                features += _index_array(name, arrays, cases)
+    return features
+
+
+def _options(name: str, values: Sequence[str]) -> Iterator[Feature]:
+    for option in sorted(set(values)):
+        chosen, other = f"{name} is {option}", f"{name} is not {option}"
+        yield Feature(chosen, np.array([value == option for value in values]), "option", yes=chosen, no=other)
+
+
+def _scalar(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Feature]:
+    yield Feature(name, np.array([float(array.real) for array in arrays]), family)
+    zero = {"== 0": f"{name} == 0", "!= 0": f"{name} != 0"}
+    yield Feature(f"|{name}|", np.array([float(np.abs(array)) for array in arrays]), family, zero)
+
+
+def _against_sizes(name: str, arrays: Sequence[np.ndarray], cases: Sequence[Case]) -> Iterator[Feature]:
+    for size in cases[0].sample.dims:
+        if all(size in case.sample.dims for case in cases):
+            pairs = zip(arrays, cases, strict=True)
+            gaps = np.array([float(array.real) - case.sample.dims[size] for array, case in pairs])
+            compared = {f"{sign} 0": f"{name} {sign} {size}" for sign in ("==", "!=", ">", "<", ">=", "<=")}
+            yield Feature(f"{name} - {size}", gaps, "value", compared)
+
+
+def _index_array(name: str, arrays: Sequence[np.ndarray], cases: Sequence[Case]) -> Iterator[Feature]:
+    negative = f"{name} has a negative index"
+    yield Feature(negative, np.array([bool(np.any(array < 0)) for array in arrays]), "value", yes=negative)
+    for size in cases[0].sample.dims:
+        if all(size in case.sample.dims for case in cases):
+            beyond = f"{name} has an index of {size} or more"
+            pairs = zip(arrays, cases, strict=True)
+            over = np.array([bool(np.any(array.real >= case.sample.dims[size])) for array, case in pairs])
+            yield Feature(beyond, over, "value", yes=beyond)
+
+
+def _array(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Feature]:
+    def measured(measure: Callable[[np.ndarray], object]) -> np.ndarray:
+        return np.array([float(measure(array)) for array in arrays])  # type: ignore[arg-type]
+
+    def flag(
+        text: str, holds: Callable[[np.ndarray], object], kind: str = "degenerate", no: str = ""
+    ) -> Feature:
+        return Feature(text, measured(holds), kind, yes=text, no=no)
+
+    yield flag(f"{name} is all zero", lambda a: not np.any(a))
+    yield flag(f"{name} has a zero entry", lambda a: np.any(a == 0))
+    yield flag(f"{name} has repeated entries", lambda a: len(np.unique(a)) < a.size)
+    yield flag(f"all entries of {name} are equal", lambda a: np.all(a == a.ravel()[0]))
+    if all(array.ndim > 1 for array in arrays):
+        yield flag(f"{name} has a zero row or column", _zero_slice)
+        yield flag(f"{name} has a constant row or column", _constant_slice)
+    if all(array.ndim == 2 for array in arrays):
+        yield flag(
+            f"{name} is not symmetric", lambda a: a.shape[0] != a.shape[1] or np.any(a != a.T), "value"
+        )
+    if family == "direction":
+        yield flag(f"{name} is not all ones", lambda a: np.any(a != 1), "direction")
+        yield flag(
+            f"the entries of {name} are not all equal", lambda a: np.any(a != a.ravel()[0]), "direction"
+        )
+    yield Feature(f"max |{name}|", measured(lambda a: np.abs(a).max()), family)
+    yield Feature(f"max {name}", measured(lambda a: a.real.max()), family)
+    yield Feature(f"min {name}", measured(lambda a: a.real.min()), family)
+    yield Feature(f"min |{name}|", measured(lambda a: np.abs(a).min()), family)
+    yield Feature(f"norm({name})", measured(lambda a: np.sqrt(np.sum(np.abs(a) ** 2))), family)
+    yield Feature(f"sum({name})", measured(lambda a: np.sum(a).real), family)
+
+
+def _zero_slice(array: np.ndarray) -> bool:
+    return any(bool(np.any(np.all(array == 0, axis=axis))) for axis in range(array.ndim))
+
+
+def _constant_slice(array: np.ndarray) -> bool:
+    """Whether along some axis of more than one entry all entries agree."""
+    return any(
+        array.shape[axis] > 1 and bool(np.any(np.all(array == array.take([0], axis), axis=axis)))
+        for axis in range(array.ndim)
+    )

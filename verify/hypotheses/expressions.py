@@ -1,0 +1,282 @@
+"""Candidate terms: expressions in the arguments, the intermediates, the hand-written value and the truth."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from verify.hypotheses.cases import Case
+
+Expr = tuple
+Pool = list[tuple[Expr, np.ndarray]]
+_BASES = 40
+
+
+def evaluate(expr: Expr, case: Case) -> np.ndarray | None:
+    """The value of an expression at a case; None where its shapes do not fit there."""
+    try:
+        return _value(expr, case)
+    except (KeyError, ValueError, IndexError):
+        return None
+
+
+def in_shape(expr: Expr, case: Case) -> np.ndarray | None:
+    """The value broadcast to the output's shape; None where that cannot be."""
+    value = evaluate(expr, case)
+    if value is None or not broadcasts(value, case.truth.shape):
+        return None
+    return np.broadcast_to(value, case.truth.shape)
+
+
+def _value(expr: Expr, case: Case) -> np.ndarray:
+    match expr:
+        case ("base", name):
+            return case.bases[name]
+        case ("dim", name):
+            return np.asarray(float(case.sample.dims[name]))
+        case ("hand",):
+            return case.hand
+        case ("truth",):
+            return case.truth
+        case ("T", inner):
+            return np.swapaxes(_value(inner, case), -1, -2)
+        case ("conj", inner):
+            return np.conj(_value(inner, case))
+        case ("column", inner):
+            return _value(inner, case)[..., :, None]
+        case ("power", inner, power):
+            return _value(inner, case) ** power
+        case ("abs", inner):
+            return np.abs(_value(inner, case))
+        case ("times", left, right):
+            return _value(left, case) * _value(right, case)
+        case ("matmul", left, right):
+            return _value(left, case) @ _value(right, case)
+        case ("outer", left, right):
+            return np.multiply.outer(_value(left, case), _value(right, case))
+        case ("sum", inner, axes):
+            return np.sum(_value(inner, case), axis=axes, keepdims=True)
+        case ("reduce", inner, axes):
+            return np.sum(_value(inner, case), axis=axes)
+        case ("total", inner):
+            return np.asarray(np.sum(_value(inner, case)))
+    raise ValueError(expr)
+
+
+def atoms(expr: Expr) -> Counter[str]:
+    """How often each argument occurs; ``hand`` and ``truth`` count as arguments."""
+    if expr[0] in ("base", "dim"):
+        return Counter([expr[1]])
+    if len(expr) == 1:
+        return Counter([expr[0]])
+    inner = [part for part in expr[1:] if isinstance(part, tuple) and part and isinstance(part[0], str)]
+    return sum((atoms(part) for part in inner), Counter())
+
+
+def spell(expr: Expr) -> str:
+    """The expression as NumPy code, near enough."""
+    match expr:
+        case ("base" | "dim", name):
+            return name
+        case ("hand",):
+            return "hand"
+        case ("truth",):
+            return "truth"
+        case ("T", inner):
+            return f"{_bracket(inner)}.T"
+        case ("conj", inner):
+            return f"conj({spell(inner)})"
+        case ("column", inner):
+            return f"{_bracket(inner)}[:, None]"
+        case ("power", inner, -1):
+            return f"(1 / {_bracket(inner)})"
+        case ("power", inner, power):
+            return f"{_bracket(inner)}**{power}"
+        case ("abs", inner):
+            return f"|{spell(inner)}|"
+        case ("times", left, right):
+            return f"{_bracket(left)} * {_bracket(right)}"
+        case ("matmul", left, right):
+            return f"{_bracket(left)} @ {_bracket(right)}"
+        case ("outer", left, right):
+            return f"outer({spell(left)}, {spell(right)})"
+        case ("sum" | "reduce", inner, axes):
+            return f"sum({spell(inner)}, axis={axes[0] if len(axes) == 1 else axes})"
+        case ("total", inner):
+            return f"sum({spell(inner)})"
+    return "?"
+
+
+def _bracket(expr: Expr) -> str:
+    text = spell(expr)
+    plain = expr[0] in ("times", "matmul") or (expr[0] == "base" and any(mark in text for mark in " +-*/@"))
+    return f"({text})" if plain else text
+
+
+def broadcasts(array: np.ndarray, shape: tuple[int, ...]) -> bool:
+    return array.ndim <= len(shape) and all(
+        size in (1, wanted) for size, wanted in zip(array.shape[::-1], shape[::-1], strict=False)
+    )
+
+
+def common_names(cases: Sequence[Case]) -> list[str]:
+    """Arguments and intermediates that all cases have, with the same number of axes."""
+    names = [name for name in cases[0].bases if all(name in case.bases for case in cases)]
+    return [name for name in names if len({case.bases[name].ndim for case in cases}) == 1]
+
+
+def expressions(probe: Case, names: Sequence[str]) -> Iterator[Expr]:
+    """Candidate terms whose value at the probe broadcasts to the output's shape, simplest first."""
+    shape = probe.truth.shape
+    everything = _operands(probe, names, len(shape))
+    itself: Pool = [(("hand",), probe.hand), (("truth",), probe.truth)]
+    fitting = [(expr, array) for expr, array in everything if broadcasts(array, shape)]
+    yield from (expr for expr, _ in fitting)
+    yield from _own_sums(itself, len(shape))
+    if shape == ():
+        yield from _totals(everything, list(probe.sample.dims))
+    yield from _products(fitting, itself)
+    yield from _matrix_products(everything, shape)
+    yield from _reduced(everything, shape)
+    yield from _own_products(fitting, itself)
+    if shape:
+        yield from (("total", expr) for expr, array in everything if array.ndim)
+        yield from _projections(fitting, itself, shape)
+    yield from _triples(fitting)
+
+
+def _operands(probe: Case, names: Sequence[str], ndim: int) -> Pool:
+    found: Pool = []
+    for name in names[:_BASES]:
+        array, base = probe.bases[name], ("base", name)
+        variants: Pool = [(base, array)]
+        if np.iscomplexobj(array):
+            variants.append((("conj", base), np.conj(array)))
+        for expr, value in variants:
+            found.append((expr, value))
+            if value.ndim == 2:
+                found.append((("T", expr), value.T))
+            if value.ndim == 1 and ndim == 2:
+                found.append((("column", expr), value[:, None]))
+    return found
+
+
+def _own_sums(itself: Pool, ndim: int) -> Iterator[Expr]:
+    for expr, _ in itself:
+        for axis in range(ndim if ndim > 1 else 0):
+            yield ("sum", expr, (axis,))
+        if ndim:
+            yield ("total", expr)
+
+
+def _reduced(everything: Pool, shape: tuple[int, ...]) -> Iterator[Expr]:
+    """Sums over the axes that an array, a product of two or a matrix product has and the output has not."""
+    plain = [(expr, array) for expr, array in everything if expr[0] in ("base", "conj")]
+
+    def axes_of(size: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        if len(shape) < len(size) <= len(shape) + 2 and shape:
+            for axes in itertools.combinations(range(len(size)), len(size) - len(shape)):
+                if tuple(s for axis, s in enumerate(size) if axis not in axes) == shape:
+                    yield axes
+
+    for expr, array in plain:
+        yield from (("reduce", expr, axes) for axes in axes_of(array.shape))
+        if array.ndim == len(shape):
+            yield from (
+                ("sum", expr, (axis,))
+                for axis in range(array.ndim)
+                if all(a == b for k, (a, b) in enumerate(zip(array.shape, shape, strict=True)) if k != axis)
+            )
+    for (one, a), (two, b) in itertools.combinations(plain, 2):
+        try:
+            size = np.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            continue
+        if a.ndim and b.ndim:
+            yield from (("reduce", ("times", one, two), axes) for axes in axes_of(size))
+    if len(shape) == 1:
+        for (one, a), (two, b) in itertools.product(everything, repeat=2):
+            if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
+                product = ("matmul", one, two)
+                yield from (("reduce", product, axes) for axes in axes_of((a.shape[0], b.shape[1])))
+
+
+def _totals(everything: Pool, dims: Sequence[str]) -> Iterator[Expr]:
+    """For scalar outputs: sums of arrays, squares and products, times scalars and sizes."""
+    arrays = [(expr, array) for expr, array in everything if array.ndim]
+    scalars = [expr for expr, array in everything if not array.ndim]
+    sizes: list[Expr] = [("dim", name) for name in dims]
+    totals: list[Expr] = [("total", expr) for expr, _ in arrays if expr[0] == "base"]
+    totals += [("total", ("power", expr, 2)) for expr, _ in arrays if expr[0] == "base"]
+    totals += [("total", ("abs", expr)) for expr, _ in arrays if expr[0] == "base"]
+    totals += [
+        ("total", ("times", one, two))
+        for (one, a), (two, b) in itertools.combinations(arrays, 2)
+        if a.shape == b.shape
+    ]
+    yield from totals
+    yield from sizes
+    multipliers = scalars + sizes + [("power", size, -1) for size in sizes]
+    multipliers += [("power", scalar, 2) for scalar in scalars]
+    for one, two in itertools.product(multipliers, totals[:150]):
+        yield ("times", one, two)
+    for one, two in itertools.combinations(multipliers, 2):
+        yield ("times", one, two)
+
+
+def _products(fitting: Pool, itself: Pool) -> Iterator[Expr]:
+    arrays = [(expr, array) for expr, array in fitting if array.ndim]
+    for expr, _ in arrays:
+        yield ("power", expr, 2)
+    for (left, _), (right, _) in itertools.combinations(fitting, 2):
+        yield ("times", left, right)
+    for (left, _), (right, _) in itertools.product(fitting, itself):
+        yield ("times", left, right)
+
+
+def _own_products(fitting: Pool, itself: Pool) -> Iterator[Expr]:
+    arrays = [expr for expr, array in fitting if array.ndim]
+    for left, (right, _) in itertools.product(arrays, itself):
+        yield ("times", ("power", left, 2), right)
+    for expr in arrays:
+        yield ("power", expr, 3)
+        yield ("power", expr, -1)
+        yield ("abs", expr)
+    for left, right in itertools.permutations(arrays[:20], 2):
+        yield ("times", ("power", left, 2), right)
+
+
+def _triples(fitting: Pool) -> Iterator[Expr]:
+    arrays = [expr for expr, array in fitting if array.ndim]
+    for one, two, three in itertools.combinations(arrays[:14], 3):
+        yield ("times", ("times", one, two), three)
+
+
+def _matrix_products(everything: Pool, shape: tuple[int, ...]) -> Iterator[Expr]:
+    for (left, a), (right, b) in itertools.product(everything, repeat=2):
+        if not (a.ndim and b.ndim):
+            continue
+        if max(a.ndim, b.ndim) == 2 and a.shape[-1] == b.shape[-2 if b.ndim > 1 else 0]:
+            behind = b.shape[1:] if b.ndim > 1 else ()
+            if a.shape[:-1] + behind == shape:
+                yield ("matmul", left, right)
+        if a.ndim == b.ndim == 1 and a.shape + b.shape == shape:
+            yield ("outer", left, right)
+
+
+def _projections(fitting: Pool, itself: Pool, shape: tuple[int, ...]) -> Iterator[Expr]:
+    """``w * sum(u * v)``: what centring, normalising and softmax subtract."""
+    full = [(expr, array) for expr, array in fitting if array.ndim == len(shape)]
+    inner = itself[:1] + [(expr, array) for expr, array in full if array.shape == shape]
+    axes = [(axis,) for axis in range(len(shape))] if len(shape) > 1 else []
+    for (outer, _), (one, _) in itertools.product(full[:16], inner[:16]):
+        yield from (("times", outer, ("sum", one, axis)) for axis in axes)
+        yield ("times", outer, ("total", one))
+    pairs = list(itertools.combinations_with_replacement(inner[:12], 2))
+    for (outer, _), ((one, _), (two, _)) in itertools.product(full[:12], pairs):
+        product = ("times", one, two)
+        yield from (("times", outer, ("sum", product, axis)) for axis in axes)
+        yield ("times", outer, ("total", product))

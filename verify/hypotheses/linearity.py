@@ -1,0 +1,54 @@
+"""Evidence that a rule is not linear in its cotangent (or tangent), where no exact correction is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from verify.hypotheses.cases import Case, is_direction, largest
+from verify.hypotheses.ladder import View
+from verify.record import Diagnosis
+
+
+def cotangent_evidence(cases: Sequence[Case], view: View) -> tuple[Diagnosis, ...] | None:
+    """Not linear in the cotangent (or tangent): non-zero where it is zero, or of another degree in it."""
+    names = [name for name in cases[0].sample.inputs if is_direction(name, cases[0].sample)]
+    if not names:
+        return None
+    word = "cotangent" if names[0].startswith("cotangent") else "tangent"
+    nonzero = [
+        case
+        for case in cases
+        if case.failed
+        and largest(case.hand) > 0
+        and all(largest(case.bases[name]) == 0 for name in names if name in case.bases)
+    ]
+    if nonzero:
+        text = f"is not zero where the {word} is zero: every term must carry the {word} exactly once"
+        return (Diagnosis("cotangent", text, "not linear", f"on {len(nonzero)} cases with a zero {word}"),)
+    rows = []
+    for case in cases:
+        sizes = [largest(case.hand), largest(case.truth), max(largest(case.bases[name]) for name in names)]
+        if case.tame and all(size > 0 for size in sizes):
+            rows.append(np.log(sizes))
+    if len(rows) >= 12:
+        hand, truth, direction = np.array(rows).T
+        if np.ptp(direction) > 2:
+            ratio = hand - truth
+            slope, _ = np.polyfit(direction, ratio, 1)
+            strength = np.corrcoef(direction, ratio)[0, 1] ** 2 if np.ptp(ratio) > 0 else 0.0
+            if abs(abs(slope) - round(abs(slope))) < 0.15 and round(abs(slope)) >= 1 and strength > 0.8:
+                degree = 1 + round(slope)
+                what = (
+                    f"does not depend on the {word}"
+                    if degree == 0
+                    else f"is of degree {degree} in the {word}"
+                )
+                text = f"{what}, where the {view.noun} is linear in it: multiply by the {word} exactly once"
+                return (
+                    Diagnosis(
+                        "cotangent", text, f"degree {degree}", f"on {len(rows)} cases of many magnitudes"
+                    ),
+                )
+    return None
