@@ -34,6 +34,7 @@ from jaxtyping import Array, Float
 
 from handgrad.claims import equal_to, gradient_of, hvp_of, value_and_gradient_of
 from handgrad.losses import Loss, loss_named
+from handgrad.matrices import matmul
 from handgrad.networks import (
     Activations,
     Forward,
@@ -113,8 +114,8 @@ def backpropagate(
             [*zip(params[segment], sigmas[segment], z, a, strict=False)]
         ):
             delta = sigma.derivative(z_l) * g
-            gradients.append(Layer(delta @ below.T, jnp.sum(delta, axis=1)))
-            g = W.T @ delta
+            gradients.append(Layer(matmul(delta, below.T), jnp.sum(delta, axis=1)))
+            g = matmul(W.T, delta)
     return value, jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(gradients[::-1]))
 
 
@@ -180,7 +181,7 @@ def input_gradient(
     z, a = forward(params, x, sigmas)
     g = C.gradient(a[-1], y)
     for (W, _), sigma, z_l in reversed([*zip(params, sigmas, z, strict=True)]):
-        g = W.T @ (sigma.derivative(z_l) * g)
+        g = matmul(W.T, sigma.derivative(z_l) * g)
     return g
 
 
@@ -258,5 +259,5 @@ def per_example_gradient_norms(
     for (W, _), sigma, z_l, below in reversed([*zip(params, sigmas, z, a, strict=False)]):
         delta = sigma.derivative(z_l) * g
         squares += jnp.sum(delta * delta, axis=0) * (jnp.sum(below * below, axis=0) + 1)
-        g = W.T @ delta
+        g = matmul(W.T, delta)
     return jnp.sqrt(squares)

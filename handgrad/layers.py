@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from handgrad.activations import activation_named
 from handgrad.claims import equal_to, gradient_of, jvp_of, vjp_of
+from handgrad.matrices import matmul
 
 __all__ = [
     "layer",
@@ -92,7 +93,7 @@ def linear_batch_vjp(
     W: Float[Array, "m n"], A: Float[Array, "n N"], b: Float[Array, "m"], *, cotangent: Float[Array, "m N"]
 ) -> tuple[Float[Array, "m n"], Float[Array, "n N"], Float[Array, "m"]]:
     """``C Aᵀ``, ``Wᵀ C`` and ``C 1``: the bias saw every column, so its cotangent sums over them."""
-    return cotangent @ A.T, W.T @ cotangent, jnp.sum(cotangent, axis=1)
+    return matmul(cotangent, A.T), matmul(W.T, cotangent), jnp.sum(cotangent, axis=1)
 
 
 def weight_gradient(C: Float[Array, "m N"], A: Float[Array, "n N"]) -> Float[Array, "m n"]:
@@ -171,7 +172,7 @@ def layer_vjp(
 ) -> tuple[Float[Array, "m n"], Float[Array, "n N"], Float[Array, "m"]]:
     """One step of the recursion: ``δ = σ'(z) ⊙ g``, then ``δ aᵀ``, ``Wᵀ δ`` and ``δ 1``."""
     delta = activation_named(activation).derivative(W @ a + b[:, None]) * cotangent
-    return delta @ a.T, W.T @ delta, jnp.sum(delta, axis=1)
+    return matmul(delta, a.T), matmul(W.T, delta), jnp.sum(delta, axis=1)
 
 
 # --- The long product -------------------------------------------------------------------------------------

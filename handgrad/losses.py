@@ -18,6 +18,7 @@ from jax.nn import sigmoid, softmax, softplus
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
+from handgrad.chunked import linear_softmax_cross_entropy
 from handgrad.claims import equal_to, gradient_of, hvp_of, jvp_of
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Loss",
     "huber",
     "huber_gradient",
+    "linear_softmax_cross_entropy",
     "loss_named",
     "sigmoid_cross_entropy",
     "sigmoid_cross_entropy_gradient",

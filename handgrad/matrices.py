@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
 from handgrad.claims import at_most, equal_to, gradient_of, hvp_of, jvp_of, vjp_of
@@ -40,8 +42,16 @@ __all__ = [
 
 
 def matmul(A: Float[Array, "m k"], B: Float[Array, "k n"]) -> Float[Array, "m n"]:
-    """``A B``."""
-    return A @ B
+    """``A B``; also of a matrix and a column.
+
+    On a mesh with Explicit axes, where JAX wants to be told the sharding of a product over an axis that is
+    spread over devices (the columns of a data set), the rows of the result lie as those of ``A``, its
+    columns as those of ``B``.
+    """
+    left, right = (jax.typeof(factor).sharding.spec for factor in (A, B))
+    if left[1] is None and right[0] is None:
+        return A @ B
+    return jnp.matmul(A, B, out_sharding=PartitionSpec(left[0], *right[1:]))
 
 
 @jvp_of(matmul, wrt=("A", "B"))

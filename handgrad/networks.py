@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Key
 
 from handgrad.activations import ACTIVATIONS, Activation, activation_named
 from handgrad.losses import LOSSES
+from handgrad.matrices import matmul
 
 __all__ = [
     "Activations",
@@ -85,7 +86,7 @@ def forward(params: Parameters, x: Float[Array, "n *batch"], activations: Activa
         )
     z, a = [], [x]
     for (W, b), sigma in zip(params, each_layer(activations, params), strict=True):
-        z.append(W @ a[-1] + (b if x.ndim == 1 else b[:, None]))
+        z.append(matmul(W, a[-1]) + (b if x.ndim == 1 else b[:, None]))
         a.append(sigma.apply(z[-1]))
     return Forward(tuple(z), tuple(a))
 

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int
 
 from handgrad.claims import at_most, equal_to, gradient_of, hvp_of, jvp_of, value_and_gradient_of, vjp_of
 from handgrad.domains import interval, nonnegative
+from handgrad.matrices import matmul
 
 __all__ = [
     "RidgeStatistics",
@@ -68,7 +69,7 @@ def ridge_gradient(
     W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Float[Array, ""]
 ) -> Float[Array, "m n"]:
     """``tr(Rᵀ dW X) = tr((R Xᵀ)ᵀ dW)``: the gradient is ``2 (R Xᵀ + λ W)``."""
-    return 2 * ((W @ X - Y) @ X.T + lam * W)
+    return 2 * (matmul(W @ X - Y, X.T) + lam * W)
 
 
 @value_and_gradient_of(ridge_loss, wrt="W")
@@ -77,7 +78,7 @@ def ridge_value_and_gradient(
 ) -> tuple[Float[Array, ""], Float[Array, "m n"]]:
     """Both share the residual ``R = W X - Y``."""
     R = W @ X - Y
-    return jnp.sum(R * R) + lam * jnp.sum(W * W), 2 * (R @ X.T + lam * W)
+    return jnp.sum(R * R) + lam * jnp.sum(W * W), 2 * (matmul(R, X.T) + lam * W)
 
 
 @hvp_of(ridge_loss, wrt="W")
@@ -90,7 +91,7 @@ def ridge_hessian_product(
     dW: Float[Array, "m n"],
 ) -> Float[Array, "m n"]:
     """The differential of the gradient: ``2 dW (X Xᵀ + λ I)``, the same at every ``W``."""
-    return 2 * ((dW @ X) @ X.T + lam * dW)
+    return 2 * (matmul(dW @ X, X.T) + lam * dW)
 
 
 @gradient_of(ridge_loss, wrt=("X", "Y", "lam"), name="ridge_gradients")
@@ -119,7 +120,7 @@ def ridge_solution(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty)
 
     Needs ``X Xᵀ + λ I`` invertible: ``λ > 0`` is enough. float32 and float64 only, as JAX's linear algebra.
     """
-    return _right_divide(Y @ X.T, _regularised(X @ X.T, lam))
+    return _right_divide(matmul(Y, X.T), _regularised(matmul(X, X.T), lam))
 
 
 @equal_to(ridge_solution)
@@ -133,7 +134,7 @@ def normal_equations_right(
     X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
 ) -> Float[Array, "m n"]:
     """``Y Xᵀ``."""
-    return Y @ X.T
+    return matmul(Y, X.T)
 
 
 @equal_to(normal_equations_right)
@@ -141,7 +142,7 @@ def normal_equations_left(
     X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
 ) -> Float[Array, "m n"]:
     """``W (X Xᵀ + λ I)`` at the solution: the gradient vanishes there."""
-    return ridge_solution(X, Y, lam) @ _regularised(X @ X.T, lam)
+    return ridge_solution(X, Y, lam) @ _regularised(matmul(X, X.T), lam)
 
 
 @at_most(ridge_loss)
@@ -163,10 +164,10 @@ def ridge_solution_differential(
     dlam: Float[Array, ""],
 ) -> Float[Array, "m n"]:
     """Differentiate ``W S = Y Xᵀ`` with ``S = X Xᵀ + λ I``: ``dW = (d(Y Xᵀ) - W dS) S⁻¹``."""
-    S = _regularised(X @ X.T, lam)
-    W = _right_divide(Y @ X.T, S)
-    dS = dX @ X.T + X @ dX.T + dlam * jnp.eye(S.shape[0], dtype=S.dtype)
-    return _right_divide(dY @ X.T + Y @ dX.T - W @ dS, S)
+    S = _regularised(matmul(X, X.T), lam)
+    W = _right_divide(matmul(Y, X.T), S)
+    dS = matmul(dX, X.T) + matmul(X, dX.T) + dlam * jnp.eye(S.shape[0], dtype=S.dtype)
+    return _right_divide(matmul(dY, X.T) + matmul(Y, dX.T) - W @ dS, S)
 
 
 @vjp_of(ridge_solution, wrt=("X", "Y", "lam"))
@@ -174,8 +175,8 @@ def ridge_solution_vjp(
     X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty, *, cotangent: Float[Array, "m n"]
 ) -> tuple[Float[Array, "n N"], Float[Array, "m N"], Float[Array, ""]]:
     """With ``G = C S⁻¹``: ``tr(Gᵀ (dY Xᵀ + Y dXᵀ - W (dX Xᵀ + X dXᵀ + dλ I)))``, term by term."""
-    S = _regularised(X @ X.T, lam)
-    W, G = _right_divide(Y @ X.T, S), _right_divide(cotangent, S)
+    S = _regularised(matmul(X, X.T), lam)
+    W, G = _right_divide(matmul(Y, X.T), S), _right_divide(cotangent, S)
     return G.T @ (Y - W @ X) - W.T @ (G @ X), G @ X, -jnp.sum(G * W)
 
 
@@ -205,7 +206,7 @@ class RidgeStatistics:
                 f"RidgeStatistics.of: got X of shape {X.shape} and Y of shape {Y.shape}; "
                 'wanted X "n N" and Y "m N": a data point is a column'
             )
-        return cls(X @ X.T, Y @ X.T, jnp.sum(Y * Y), jnp.asarray(X.shape[1], jnp.int32))
+        return cls(matmul(X, X.T), matmul(Y, X.T), jnp.sum(Y * Y), jnp.asarray(X.shape[1], jnp.int32))
 
     def __add__(self, other: RidgeStatistics) -> RidgeStatistics:
         return jax.tree.map(jnp.add, self, other)
