@@ -146,6 +146,7 @@ seed: 7 (--seed 7 repeats this run)
 2 claims
 
 ✗ wrong           ridge_gradient                {HALF.text}
+
 {" failures ".center(80, "=")}
 {WRONG}
 

@@ -125,6 +125,7 @@ class TerminalReporter(Lines):
         self.close()
         failed = failing(record)
         if failed and self.verbosity >= 0:
+            self.line()
             self._rule("failures")
             for claim in failed[:MOST_EXPLAINED]:
                 self.line((explain(claim), ""))
