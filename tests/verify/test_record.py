@@ -7,7 +7,7 @@ import os
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.verify.records import AGREES, EXAMPLE, HALF, WRONG, claim, claims, record, records
 from verify.explain import brief, clean, number
@@ -27,6 +27,7 @@ from verify.serial import plain, write_atomically
 
 
 @given(records)
+@settings(deadline=None)
 def test_a_record_survives_the_round_trip(tmp_path_factory, original):
     path = tmp_path_factory.getbasetemp() / "round-trip.json"
     write_record(original, path)
@@ -307,6 +308,7 @@ def test_an_error_gives_its_reason():
 
 
 @given(claims)
+@settings(deadline=None)
 def test_explanations_are_short(any_claim: ClaimRecord):
     lines = str(any_claim).split("\n")
     assert 2 <= len(lines) <= 20 and max(map(len, lines)) <= 900
