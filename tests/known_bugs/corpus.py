@@ -86,3 +86,18 @@ def accepted_kinds(claim: str) -> tuple[str, ...]:
 def accepted_verdicts(claim: str) -> tuple[str, ...]:
     """The verdicts that find the mistake of a ``..._wrong`` claim."""
     return ("wrong", "inaccurate") if CLASS_OF[entry_of(claim)] in "IL" else ("wrong",)
+
+
+# Of ``autodiff_wrong.py``: everything claimed there ends as ``reference_wrong``, of AD20 as ``convention``.
+AUTODIFF_NOT_CLAIMED = {
+    "AD03": "log(sigmoid(x)) and log(softmax(x)): the primal is -inf wherever the gradient is NaN",
+    "AD05": "logsumexp, logaddexp and softmax of -inf: the primal is not finite",
+    "AD06": "logsumexp with where=: fixed in JAX",
+    "AD18": "linear interpolation at integers: fixed in JAX",
+    "AD19": "implicit broadcasting in a custom rule: JAX refuses the shape, no number is wrong",
+}
+
+
+def autodiff_verdict(claim: str) -> str:
+    """The verdict of a claim in ``autodiff_wrong.py``."""
+    return "convention" if claim.startswith("AD20") else "reference_wrong"

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jax.scipy.stats import norm
+from jax.scipy.special import erfc
 from jaxtyping import Array, Float
 from references_more import (
     attention,
@@ -31,7 +31,8 @@ from handgrad import hvp_of, jvp_of, vjp_of
 
 @vjp_of(gelu, wrt="x", name="R21_right")
 def gelu_pullback(x, *, cotangent):
-    return cotangent * (norm.cdf(x) + x * norm.pdf(x))
+    Phi = erfc(-x / 2**0.5) / 2
+    return cotangent * (Phi + x * jnp.exp(-(x**2) / 2) / (2 * jnp.pi) ** 0.5)
 
 
 @vjp_of(with_bias, wrt="b", name="R23_right")
