@@ -13,6 +13,7 @@ import numpy as np
 
 from verify.evidence import Sample
 from verify.hypotheses.additive import additive
+from verify.hypotheses.candidates import candidates
 from verify.hypotheses.cases import (
     Case,
     blame_small_errors,
@@ -23,7 +24,7 @@ from verify.hypotheses.cases import (
 )
 from verify.hypotheses.entrywise import entrywise
 from verify.hypotheses.facts import nonfinite, precision, unknown, wrong_shape
-from verify.hypotheses.ladder import Found, Stage, View, candidates, proportional, rearranged
+from verify.hypotheses.ladder import Found, Stage, View, proportional, rearranged
 from verify.hypotheses.linearity import cotangent_evidence
 from verify.hypotheses.partial import condition_on_cases, condition_on_entries, wrong_place
 from verify.hypotheses.peel import peel_factor

@@ -7,11 +7,28 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from verify.hypotheses.cases import Case, Fit, fit, is_direction
-from verify.hypotheses.expressions import Expr, atoms, in_shape, spell
+from verify.hypotheses.expressions import (
+    Expr,
+    atoms,
+    common_names,
+    deep_products,
+    functions_in,
+    in_shape,
+    spell,
+)
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.numbers import number_name
 from verify.hypotheses.scale import Scale, explain, scale_kind, scale_text
-from verify.hypotheses.terms import Table, differences, pairs, parallel, share_in_truth, tabulate
+from verify.hypotheses.terms import (
+    Table,
+    differences,
+    fill,
+    pairs,
+    parallel,
+    probe_of,
+    share_in_truth,
+    tabulate,
+)
 from verify.record import Diagnosis
 
 _TRIED = 40
@@ -110,8 +127,20 @@ def _share(expr: Expr, table: Table) -> float | None:
 
 def _expressed(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
     """Both values are recognised: the hand computes one expression where another one is wanted."""
-    wanted = _recognised(cases, view, table, lambda case: case.truth)
-    got = _recognised(cases, view, table, lambda case: case.hand) if wanted is not None else None
+
+    def hand(case: Case) -> np.ndarray:
+        return case.hand
+
+    def truth(case: Case) -> np.ndarray:
+        return case.truth
+
+    wanted = _recognised(cases, view, table, truth)
+    got = _recognised(cases, view, table, hand)
+    if wanted is None or got is None:
+        names = common_names([case for case in cases if case.failed and case.tame])
+        deep = fill(probe_of(table), deep_products(table.probes[0], names))
+        wanted = wanted or _recognised(cases, view, deep, truth)
+        got = (got or _recognised(cases, view, deep, hand)) if wanted is not None else None
     if wanted is None or got is None or got[0] == wanted[0]:
         return
     (expr, scale, how), (true_expr, true_scale, _) = got, wanted
@@ -139,6 +168,8 @@ def _replaced_kind(case: Case, mine: Expr, true: Expr) -> str:
     directions = {name for name in wanted.keys() | got.keys() if is_direction(name, case.sample)}
     if any(got[name] != wanted[name] for name in directions):
         return "cotangent"
+    if functions_in(mine) != functions_in(true) and got == wanted:
+        return "wrong_argument"
     if got == wanted:
         written = spell(mine), spell(true)
         if written[0].count("conj") != written[1].count("conj"):

@@ -2,115 +2,177 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from verify.evidence import Sample
 from verify.hypotheses.cases import Case, Fit, is_direction
+from verify.hypotheses.entry_values import at_entries
 from verify.hypotheses.expressions import common_names
+from verify.hypotheses.functions import COMPLEX, FUNCTIONS, PAIRED
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.scale import Scale
+from verify.hypotheses.terms import Table, parallel, probe_table
 from verify.record import Diagnosis
 
-_MULTIPLIERS: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
-    ("{}", lambda u: u),
-    ("{}**2", lambda u: u * u),
-    ("(1 - {})", lambda u: 1 - u),
-    ("(1 + {})", lambda u: 1 + u),
-    ("(1 - {}**2)", lambda u: 1 - u * u),
-    ("(1 + {}**2)", lambda u: 1 + u * u),
-    ("|{}|", np.abs),
-    ("sign({})", np.sign),
-    ("sqrt(|{}|)", lambda u: np.sqrt(np.abs(u))),
-    ("exp({})", np.exp),
-    ("conj({})", np.conj),
-)
-_AVERAGED: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
-    ("sum({})", np.sum),
-    ("{}'s first entry", lambda u: u.ravel()[0]),
-    ("max({})", np.max),
-)
+_NAMES = 40
+_INSTEAD: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "sum({})": np.sum,
+    "the first entry of {}": lambda u: u.ravel()[0],
+    "the largest entry of {}": lambda u: np.max(np.real(u)),
+}
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """A factor that may be missing or too much: how it is written, of what, its value at a case."""
+
+    text: str
+    names: tuple[str, ...]
+    of: Callable[[Case], np.ndarray | None]
 
 
 def entrywise(cases: Sequence[Case], view: View) -> Iterator[Found]:
-    """A factor an entry: an array argument or intermediate that multiplies once too often or too seldom."""
-    if not all(case.same_shape for case in cases):
+    """Missing or superfluous factors, then a factor evaluated at the wrong argument."""
+    table = probe_table(cases)
+    if table is None:
         return
-    names = sorted(
-        common_names([case for case in cases if case.failed]),
-        key=lambda name: not is_direction(name, cases[0].sample),
-    )
+    failing = [case for case in cases if case.failed]
+    names = [name for name in common_names(failing) if failing[0].bases[name].ndim][:_NAMES]
+    names.sort(key=lambda name: not is_direction(name, cases[0].sample))
+    for multiplier in _multipliers(cases, names):
+        yield from _factor(cases, view, table, multiplier)
     for name in names:
-        direction = is_direction(name, cases[0].sample)
-        if cases[0].bases[name].ndim == 0:
+        if is_direction(name, cases[0].sample):
+            yield from _replaced(cases, name)
+    yield from _wrong_variable(cases, view, table, names)
+
+
+def _multipliers(cases: Sequence[Case], names: Sequence[str]) -> Iterator[Multiplier]:
+    functions = dict(FUNCTIONS)
+    if any(np.iscomplexobj(cases[0].bases[name]) for name in names):
+        functions |= COMPLEX
+    for pattern, name in itertools.product(functions, names):
+        function = functions[pattern]
+
+        def single(case: Case, name=name, function=function) -> np.ndarray | None:
+            array = at_entries(case, name)
+            return None if array is None else function(array)
+
+        yield Multiplier(pattern.format(name), (name,), single)
+    own = [name for name in names if name in cases[0].sample.inputs][:6]
+    for pattern, (one, two) in itertools.product(PAIRED, itertools.permutations(own, 2)):
+        if (pattern != "{}/{}" and one > two) or is_direction(one, cases[0].sample):
             continue
-        for pattern, of in _MULTIPLIERS:
-            if pattern.startswith("conj") and not np.iscomplexobj(cases[0].bases[name]):
-                continue
 
-            def multiplier(case: Case, name=name, of=of) -> np.ndarray | None:
-                array = case.bases.get(name)
-                return None if array is None or not _fits(array, case) else of(array)
+        def double(case: Case, one=one, two=two, function=PAIRED[pattern]) -> np.ndarray | None:
+            first, second = at_entries(case, one), at_entries(case, two)
+            return None if first is None or second is None else function(first, second)
 
-            spelled = pattern.format(name)
-            for value, text, pair in _too_seldom_or_often(multiplier, spelled, view.noun):
-                for scale, how in scaled(cases, pair, False):
-                    if how.everything and scale.constant != 0:
-                        yield _entry_factor(cases[0].sample, value, text, scale, how, name)
-        if direction:
-            for pattern, of in _AVERAGED:
-
-                def swapped(case: Case, name=name, of=of) -> tuple:
-                    array = case.bases[name]
-                    return (case.hand * array, case.truth * of(array)) if _fits(array, case) else (None, None)
-
-                for scale, how in scaled(cases, swapped, False):
-                    if how.everything and scale.constant != 0:
-                        yield Found.one(
-                            "cotangent",
-                            f"uses {pattern.format(name)} in place of the entries of {name}",
-                            pattern.format(name),
-                            how,
-                        )
+        yield Multiplier(pattern.format(one, two), (one, two), double)
 
 
-def _fits(array: np.ndarray, case: Case) -> bool:
-    try:
-        return np.broadcast_shapes(array.shape, case.truth.shape) == case.truth.shape
-    except ValueError:
-        return False
-
-
-def _too_seldom_or_often(multiplier, spelled: str, noun: str):
-    def often(case: Case) -> tuple:
-        u = multiplier(case)
-        return (None, None) if u is None else (case.hand, case.truth * u)
-
+def _factor(cases: Sequence[Case], view: View, table: Table, by: Multiplier) -> Iterator[Found]:
     def seldom(case: Case) -> tuple:
-        u = multiplier(case)
-        return (None, None) if u is None else (case.hand * u, case.truth)
+        value = by.of(case)
+        return (None, None) if value is None or not case.same_shape else (case.hand * value, case.truth)
 
-    yield f"1/{spelled}", f"equals the {noun} without its factor {spelled}: multiply by {spelled}", seldom
-    yield spelled, f"is {spelled} times the {noun}: remove that factor", often
+    def often(case: Case) -> tuple:
+        value = by.of(case)
+        return (None, None) if value is None or not case.same_shape else (case.hand, case.truth * value)
+
+    lacking = f"equals the {view.noun} without its factor {by.text}: multiply by {by.text}"
+    excess = f"is {by.text} times the {view.noun}: remove that factor"
+    for value, text, pair in ((f"1/{by.text}", lacking, seldom), (by.text, excess, often)):
+        if not _plausible(table, pair):
+            continue
+        for scale, how in scaled(cases, pair, False):
+            if how.everything and scale.constant != 0:
+                yield _factor_found(cases[0].sample, by, value, text, scale, how)
+                break
 
 
-def _is_mask(name: str, sample: Sample) -> bool:
-    return name in sample.inputs and np.asarray(sample.inputs[name]).dtype == bool
+def _plausible(table: Table, pair: Callable[[Case], tuple]) -> bool:
+    """Whether the probes agree: cheap, before all cases are asked."""
+    left, right = table.stack(lambda case: pair(case)[0]), table.stack(lambda case: pair(case)[1])
+    if left is None or right is None:
+        return False
+    usable = np.isfinite(left) & np.isfinite(right)
+    return bool(parallel(np.where(usable, left, 0)[None], np.where(usable, right, 0)))
 
 
-def _entry_factor(sample: Sample, value: str, text: str, scale: Scale, how: Fit, name: str) -> Found:
-    direction = is_direction(name, sample)
-    mask = _is_mask(name, sample)
-    kind = "cotangent" if direction else "entries" if mask else "factor"
-    if mask and value == f"1/{name}":
-        text = f"ignores {name}: it must be zero where {name} is False"
-    if direction and value == f"1/{name}":
-        text = f"ignores {name}: multiply by {name}"
+def _factor_found(sample: Sample, by: Multiplier, value: str, text: str, scale: Scale, how: Fit) -> Found:
+    name = by.names[0]
+    kind = "factor"
+    if any(is_direction(name, sample) for name in by.names):
+        kind = "cotangent"
+        if value == f"1/{name}":
+            text = f"ignores {name}: multiply by {name}, entry by entry"
+    elif name in sample.inputs and np.asarray(sample.inputs[name]).dtype == bool:
+        kind = "entries"
+        if value.startswith("1/"):
+            text = f"ignores {name}: it must be zero where {by.text} is zero"
     first = Diagnosis(kind, text, value, how.evidence())
     if abs(scale.constant - 1) < 1e-7 and not scale.powers:
         return Found((first,), how)
-    second = Diagnosis(
-        "factor", f"besides, lacks a factor {scale.inverse().name}", scale.name, how.evidence()
-    )
-    return Found((first, second), how)
+    lacks = f"besides, lacks a factor {scale.inverse().name}"
+    if abs(scale.constant + 1) < 1e-7 and not scale.powers:
+        return Found((first, Diagnosis("sign", "besides, has the wrong sign", "-1", how.evidence())), how)
+    return Found((first, Diagnosis("factor", lacks, scale.name, how.evidence())), how)
+
+
+def _replaced(cases: Sequence[Case], name: str) -> Iterator[Found]:
+    """One number made of the cotangent stands in place of its entries."""
+    for pattern, of in _INSTEAD.items():
+
+        def swapped(case: Case, of=of) -> tuple:
+            array = at_entries(case, name)
+            if array is None or not case.same_shape:
+                return None, None
+            return case.hand * array, case.truth * of(case.bases[name])
+
+        for scale, how in scaled(cases, swapped, False):
+            if how.everything and scale.constant != 0:
+                value = pattern.format(name)
+                yield Found.one("cotangent", f"uses {value} in place of the entries of {name}", value, how)
+
+
+def _wrong_variable(cases, view: View, table: Table, names: Sequence[str]) -> Iterator[Found]:
+    """hand / truth = f(u) / f(v): the right function at the wrong argument."""
+    for pattern, function in FUNCTIONS.items():
+        values = {}
+        for name in names:
+            stacked = table.stack(lambda case, name=name: at_entries(case, name))
+            if stacked is not None:
+                values[name] = function(_unweighted(table, name))
+        for mine, true in itertools.permutations(values, 2):
+            left, right = table.hand * values[true], table.truth * values[mine]
+            if not np.isfinite(left).all() or not np.isfinite(right).all():
+                continue
+            if not parallel(left[None], right):
+                continue
+
+            def pair(case: Case, mine=mine, true=true, function=function) -> tuple:
+                used, wanted = at_entries(case, mine), at_entries(case, true)
+                if used is None or wanted is None or not case.same_shape:
+                    return None, None
+                return case.hand * function(wanted), case.truth * function(used)
+
+            for scale, how in scaled(cases, pair, False):
+                if how.everything and scale.constant != 0:
+                    got, wanted = pattern.format(mine), pattern.format(true)
+                    yield Found.one(
+                        "wrong_argument",
+                        f"has {got} where the {view.noun} has {wanted}",
+                        f"{got} for {wanted}",
+                        how,
+                    )
+                    break
+
+
+def _unweighted(table: Table, name: str) -> np.ndarray:
+    parts = [at_entries(case, name) for case in table.probes]
+    return np.concatenate([part.ravel() for part in parts if part is not None])

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from verify.hypotheses.cases import Case
+from verify.hypotheses.functions import FUNCTIONS
 
 Expr = tuple
 Pool = list[tuple[Expr, np.ndarray]]
@@ -19,7 +20,7 @@ def evaluate(expr: Expr, case: Case) -> np.ndarray | None:
     """The value of an expression at a case; None where its shapes do not fit there."""
     try:
         return _value(expr, case)
-    except (KeyError, ValueError, IndexError):
+    except (KeyError, ValueError, IndexError, np.linalg.LinAlgError):
         return None
 
 
@@ -41,6 +42,10 @@ def _value(expr: Expr, case: Case) -> np.ndarray:
             return case.hand
         case ("truth",):
             return case.truth
+        case ("apply", pattern, inner):
+            return FUNCTIONS[pattern](_value(inner, case))
+        case ("inv", inner):
+            return np.linalg.inv(_value(inner, case))
         case ("T", inner):
             return np.swapaxes(_value(inner, case), -1, -2)
         case ("conj", inner):
@@ -85,6 +90,10 @@ def spell(expr: Expr) -> str:
             return "hand"
         case ("truth",):
             return "truth"
+        case ("apply", pattern, inner):
+            return pattern.format(_bracket(inner))
+        case ("inv", inner):
+            return f"inv({spell(inner)})"
         case ("T", inner):
             return f"{_bracket(inner)}.T"
         case ("conj", inner):
@@ -128,6 +137,13 @@ def common_names(cases: Sequence[Case]) -> list[str]:
     return [name for name in names if len({case.bases[name].ndim for case in cases}) == 1]
 
 
+def functions_in(expr: Expr) -> Counter[str]:
+    """The functions that occur."""
+    inner = [part for part in expr[1:] if isinstance(part, tuple) and part and isinstance(part[0], str)]
+    own = Counter([expr[1]]) if expr[0] == "apply" else Counter()
+    return sum((functions_in(part) for part in inner), own)
+
+
 def expressions(probe: Case, names: Sequence[str]) -> Iterator[Expr]:
     """Candidate terms whose value at the probe broadcasts to the output's shape, simplest first."""
     shape = probe.truth.shape
@@ -153,6 +169,8 @@ def _operands(probe: Case, names: Sequence[str], ndim: int) -> Pool:
     for name in names[:_BASES]:
         array, base = probe.bases[name], ("base", name)
         variants: Pool = [(base, array)]
+        if _invertible(array) and name in probe.sample.inputs:
+            variants.append((("inv", base), np.linalg.inv(array)))
         if np.iscomplexobj(array):
             variants.append((("conj", base), np.conj(array)))
         for expr, value in variants:
@@ -162,6 +180,40 @@ def _operands(probe: Case, names: Sequence[str], ndim: int) -> Pool:
             if value.ndim == 1 and ndim == 2:
                 found.append((("column", expr), value[:, None]))
     return found
+
+
+def _invertible(array: np.ndarray) -> bool:
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or not np.isfinite(array).all():
+        return False
+    return bool(array.shape[0] > 1 and np.linalg.cond(array) < 1e8)
+
+
+def deep_products(probe: Case, names: Sequence[str]) -> Iterator[Expr]:
+    """``(a * f(u)) @ b`` and ``a @ (b * f(u))``, and their sums: a function inside a product."""
+    shape = probe.truth.shape
+    names = names[:16]
+    inner = list(_matrix_products(_operands(probe, names, len(shape)), shape))
+    reduced = [expr for expr in _reduced(_operands(probe, names, len(shape)), shape)]
+    for product in inner[:60] + reduced[:30]:
+        for position in range(1, len(product)):
+            operand = product[position]
+            value = (
+                evaluate(operand, probe)
+                if isinstance(operand, tuple) and operand and isinstance(operand[0], str)
+                else None
+            )
+            if value is None:
+                continue
+            for name, pattern in itertools.product(names, FUNCTIONS):
+                for base in (("base", name), ("T", ("base", name))):
+                    array = evaluate(base, probe) if probe.bases[name].ndim > 1 or base[0] == "base" else None
+                    if array is None or not array.ndim or not broadcasts(array, value.shape):
+                        continue
+                    yield (
+                        *product[:position],
+                        ("times", operand, ("apply", pattern, base)),
+                        *product[position + 1 :],
+                    )
 
 
 def _own_sums(itself: Pool, ndim: int) -> Iterator[Expr]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from verify.hypotheses import structure
-from verify.hypotheses.cases import Case, Fit, fit, fit_pair
+from verify.hypotheses.cases import Case, Fit, fit_pair
 from verify.hypotheses.scale import (
     LeftRight,
     Scale,
@@ -90,50 +88,3 @@ def rearranged(cases: Sequence[Case], view: View) -> Iterator[Found]:
                     kind, "besides, " + scale_text(scale, kind, view.noun), scale.name, how.evidence()
                 )
                 yield Found((first, second), how)
-
-
-def candidates(cases: Sequence[Case], view: View) -> Iterator[Found]:
-    """The truth re-evaluated with other arguments."""
-    for label, evaluate in (view.candidates or {}).items():
-        used = [case for case in cases if case.failed and case.tame][:40] + [
-            case for case in cases if not case.failed
-        ][:20]
-        values: dict[int, np.ndarray] = {}
-        for case in used:
-            try:
-                values[id(case)] = np.asarray(evaluate(case.sample)[case.leaf])
-            except Exception:  # a re-evaluation that cannot be made is no match, whatever it raised
-                values.clear()
-                break
-            if (
-                case.failed
-                and fit([case], lambda case: values[id(case)]).explained == 0
-                and not _may_scale(case, values)
-            ):
-                values.clear()
-                break
-        if not values:
-            continue
-        how = fit(used, lambda case, values=values: values[id(case)])
-        kind = (
-            "cotangent"
-            if "cotangent" in label and "swap" not in label and " at " not in label
-            else "wrong_argument"
-        )
-        if how.everything:
-            yield Found.one(kind, f"equals the {view.noun} {label}, not the {view.noun} itself", label, how)
-        else:
-            for scale, how in scaled(used, lambda case, values=values: (case.hand, values[id(case)])):
-                if how.everything and abs(scale.constant) > 0:
-                    first = Diagnosis(
-                        kind, f"is a multiple of the {view.noun} {label}", label, how.evidence()
-                    )
-                    second = Diagnosis(
-                        "factor", f"besides, is {scale.name} times that", scale.name, how.evidence()
-                    )
-                    yield Found((first, second), how)
-
-
-def _may_scale(case: Case, values: Mapping[int, np.ndarray]) -> bool:
-    other = values[id(case)]
-    return other.shape == case.hand.shape and proportions([case], lambda case: (case.hand, other)) is not None

@@ -46,6 +46,10 @@ class Table:
         return _known(self.stack(lambda case: case.truth - case.hand))
 
     @property
+    def hand(self) -> np.ndarray:
+        return _known(self.stack(lambda case: case.hand))
+
+    @property
     def truth(self) -> np.ndarray:
         return _known(self.stack(lambda case: case.truth))
 
@@ -93,17 +97,36 @@ def pick_probes(cases: Sequence[Case]) -> tuple[Case, ...]:
 
 def tabulate(cases: Sequence[Case]) -> Table | None:
     """The candidate terms at the probes, unit length, duplicates and zeros dropped."""
+    empty = probe_table(cases)
+    if empty is None:
+        return None
+    names = common_names([case for case in cases if case.failed and case.tame])
+    return fill(empty, expressions(empty.probes[0], names))
+
+
+def probe_table(cases: Sequence[Case]) -> Table | None:
+    """The probes, with no terms yet; None where nothing can be told from them."""
     failing = [case for case in cases if case.failed and case.tame]
     probes = pick_probes(failing)
     if not probes or not all(case.same_shape for case in failing):
         return None
     if sum(case.truth.size for case in probes) < 4:
         return None
-    return _fill(probes, expressions(probes[0], common_names(failing)))
+    return _bare(probes)
 
 
-def _fill(probes: tuple[Case, ...], candidates: Iterator[Expr]) -> Table:
-    empty = Table(probes, [], np.zeros((0, 0)), np.zeros(0), np.zeros(0, int))
+def probe_of(table: Table) -> Table:
+    """The same probes without terms."""
+    return _bare(table.probes)
+
+
+def _bare(probes: tuple[Case, ...]) -> Table:
+    return Table(probes, [], np.zeros((0, 0)), np.zeros(0), np.zeros(0, int))
+
+
+def fill(empty: Table, candidates: Iterator[Expr]) -> Table:
+    """The terms, evaluated at the probes."""
+    probes = empty.probes
     terms, rows, norms, alone = [], [], [], []
     seen: Counter[bytes] = Counter()
     for expr in itertools.islice(candidates, _TERMS):
