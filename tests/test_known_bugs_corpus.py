@@ -190,10 +190,9 @@ WRONG = claims("wrong", "wrong_more") | {n: c for n, c in claims("subtle").items
 RIGHT = claims("right", "right_more") | {n: c for n, c in claims("subtle").items() if n.endswith("_right")}
 AUTODIFF = claims("autodiff_wrong")
 
-WRONG_ALMOST_EVERYWHERE = (
-    "AD02_sqrt",
-    "AD11",
-)  # JAX, at ordinary points too: NaN for x < 0; half of the axis
+# JAX is, so ordinary points tell nothing.
+WRONG_ALMOST_EVERYWHERE = ("AD02_sqrt", "AD11")
+
 # Arguments (in float32) and cotangent where jax.grad is wrong, and what is right there.
 WHERE_AUTODIFF_IS_WRONG = {
     "AD01": ([[0.0, 0.0]], None, [0.0, 0.0]),
@@ -209,7 +208,7 @@ WHERE_AUTODIFF_IS_WRONG = {
     "AD09": ([[1e-4]], [1.0], [-3.289868e-4]),
     "AD10_first": ([[0.0]], [1.0], [0.0]),
     "AD10_second": ([[0.0]], [1.0], [0.5]),
-    "AD11": ([[-16.5, -3.25, 0.75]], [1.0, 1.0, 2.0], [9.810798, 20.006866, 5.083759]),
+    "AD11": ([[-16.5, -3.25, 0.75]], [1.0, 1.0, 2.0], [9.810798, 19.474085, 5.083759]),
     "AD12_eigh": ([[[1.0, 0.0], [0.0, 1.0]]], [[1.0, 0.0], [0.0, 0.0]], [[2.718282, 0.0], [0.0, 0.0]]),
     "AD12_svd": ([[[1.0, 0.0], [0.0, 1.0]]], [[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [3.0, 4.0]]),
     "AD13": ([[10.0]], [1.0], [0.0]),
@@ -239,7 +238,7 @@ def test_every_expressible_entry_has_both_versions():
 @pytest.mark.parametrize("name", [*RIGHT, *(n for n in AUTODIFF if n not in WRONG_ALMOST_EVERYWHERE)])
 def test_right_version_is_the_derivative(name):
     claim = (RIGHT | AUTODIFF)[name]
-    for seed in range(2):
+    for seed in range(2 if name in RIGHT else 1):
         arguments, rng = draw(claim, seed, special=False)
         arrays = {name: x for name, x in arguments.items() if isinstance(x, jax.Array)}
 
