@@ -12,6 +12,7 @@ grad-compatible. Nothing is evaluated here; judging claims is the business of th
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -39,6 +40,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Claim:
     """One statement: ``hand`` stands in ``relation`` to ``reference``, with respect to ``wrt``.
 
+    ``module`` is where the claim was made, which need not be where ``hand`` was defined.
     ``wrt_is_tuple`` remembers whether the user wrote ``wrt="W"`` (a bare gradient is returned) or
     ``wrt=("W",)`` (a tuple of gradients is returned). ``equation`` and ``form`` place a claim of the
     post in its text.
@@ -126,7 +128,7 @@ def _claim(
                 given=dict(given or {}),
                 expect=expect,
                 dtypes=None if limited is None else tuple(str(d) for d in limited),
-                module=getattr(inner, "__module__", None) or "",
+                module=sys._getframe(1).f_globals.get("__name__", ""),
                 qualname=getattr(inner, "__qualname__", ""),
                 file=file,
                 line=line,

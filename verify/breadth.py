@@ -1,0 +1,214 @@
+"""Breadth: one dtype of a claim on the numpy engine, a thousand cases at fresh sizes.
+
+Every case is compared in float64 first; what differs there is examined in exact arithmetic. Cells of lower
+precision are held, besides, against that wide result in their own arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+
+from verify.accuracy import Loss, confirm, suspicions
+from verify.cases import Case
+from verify.comparison import RESOLUTION, differs, precision, relative
+from verify.engine import Arrays, Engine
+from verify.exact import hand_exactly
+from verify.formula import Examined, examine
+
+MOST_EXAMINED = 48
+MOST_CONFIRMED = 24
+ENOUGH_WRONG = 12
+ENTRIES_BUDGET = 4_000_000
+FEWEST_CASES = 12
+KEPT = 64
+"""Passing cases kept as evidence for the diagnosis."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One case and both float64 results at it."""
+
+    case: Case
+    hand: Arrays
+    reference: Arrays
+
+
+@dataclass
+class Breadth:
+    """What a dtype's cases showed."""
+
+    dtype: str
+    cases: int = 0
+    shapes: set[tuple[object, ...]] = field(default_factory=set)
+    entries: list[int] = field(default_factory=list)
+    passing: list[Seen] = field(default_factory=list)
+    differing: list[Seen] = field(default_factory=list)
+    examined: list[tuple[Seen, Examined]] = field(default_factory=list)
+    losses: list[tuple[Case, Loss]] = field(default_factory=list)
+    dependent: list[tuple[Case, Loss]] = field(default_factory=list)
+    """Losses that widening the cell's own trace does not cure: the formula depends on the dtype."""
+    uncounted: int = 0
+    undecided: int = 0
+    worst_error: float = 0.0
+    engines: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    shape_mistake: tuple[Case, str] | None = None
+
+    def found(self, finding: str) -> list[tuple[Seen, Examined]]:
+        return [(s, e) for s, e in self.examined if e.finding == finding]
+
+
+def breadth(
+    engine: Engine,
+    dtype: str,
+    cases: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> Breadth:
+    """Judges ``cases`` cases of one dtype; fewer where each is large."""
+    start = perf_counter()
+    seen = Breadth(dtype)
+    p = precision(dtype)
+    low = dtype != engine.formula_dtype
+    suspects: list[tuple[float, Case, Arrays, tuple[str, int, tuple[int, ...], float]]] = []
+    entries = 0
+    for index in range(cases):
+        if stop() or entries > ENTRIES_BUDGET and index >= FEWEST_CASES:
+            break
+        case = engine.case(index, dtype)
+        traced = engine.formula(case)
+        if _shapes_clash(engine, seen, case):
+            break
+        hand, reference = engine.wide(case)
+        here = Seen(case, hand, reference)
+        size = sum(v.size for v in case.values)
+        entries += size
+        seen.entries.append(size)
+        seen.cases += 1
+        seen.shapes.add((case.structure.key, *case.dims.values()))
+        seen.engines.add(traced.engine)
+        agree = [not differs(h, r).any() for h, r in zip(hand, reference, strict=True)]
+        if engine.claim.relation == "at_most":
+            agree = [bool((h <= r).all()) for h, r in zip(hand, reference, strict=True)]
+        if all(agree):
+            if len(seen.passing) < KEPT:
+                seen.passing.append(here)
+            if not low:
+                gaps = [relative(h, r) for h, r in zip(hand, reference, strict=True)]
+                seen.worst_error = max([seen.worst_error, *(float(g.max(initial=0.0)) for g in gaps)])
+        else:
+            seen.differing.append(here)
+        if low and engine.claim.relation != "at_most":
+            mine, theirs = engine.native(case)
+            truth = _agreed(hand, reference)
+            found, largest = suspicions(mine, theirs, truth, p)
+            seen.worst_error = max(seen.worst_error, largest)
+            suspects += [(s[3], case, truth, s) for s in found]
+    _examine(engine, seen)
+    _confirm(engine, seen, suspects)
+    seen.seconds = perf_counter() - start
+    return seen
+
+
+def _shapes_clash(engine: Engine, seen: Breadth, case: Case) -> bool:
+    traced = engine.formula(case)
+    if traced.mismatch:
+        seen.shape_mistake = (case, traced.mismatch)
+    else:
+        pairs = zip(traced.labels, traced.hand_shapes, traced.reference_shapes, strict=True)
+        clashes = [f"{k} has shape ({', '.join(h)}), wanted ({', '.join(w)})" for k, h, w in pairs if h != w]
+        if clashes:
+            seen.shape_mistake = (case, "; ".join(clashes))
+    return seen.shape_mistake is not None
+
+
+def _agreed(hand: Arrays, reference: Arrays) -> Arrays:
+    """The truth for cells of low precision: NaN where hand and reference do not agree in wide precision."""
+    return tuple(np.where(differs(h, r), np.nan, r) for h, r in zip(hand, reference, strict=True))
+
+
+def _twice(truth: Arrays) -> tuple[Arrays, Arrays]:
+    return truth, truth
+
+
+def _examine(engine: Engine, seen: Breadth) -> None:
+    """Exact arithmetic for the cases that differ, and for a few that do not: both sides may be wrong alike."""
+    wrong = 0
+    order = sorted(seen.differing, key=lambda s: sum(v.size for v in s.case.values))
+    low = seen.dtype != engine.formula_dtype
+    spread = order[:: max(1, len(order) // MOST_EXAMINED)][:MOST_EXAMINED]
+    for here in spread:
+        examined = _examined(engine, here)
+        seen.examined.append((here, examined))
+        seen.uncounted += examined.finding == "uncounted"
+        seen.undecided += examined.finding == "undecided"
+        wrong += examined.finding == "wrong"
+        if wrong >= ENOUGH_WRONG:
+            return
+        if examined.finding == "agrees":
+            _lost_in_float64(engine, seen, here, examined)
+    if low or not seen.passing or engine.claim.relation in ("equal_to", "at_most"):
+        return
+    small = sorted(seen.passing, key=lambda s: sum(v.size for v in s.case.values))
+    for here in small[:: max(1, len(small) // 8)][:8]:
+        examined = _examined(engine, here)
+        if examined.finding != "agrees":
+            seen.examined.append((here, examined))
+
+
+def _examined(engine: Engine, here: Seen) -> Examined:
+    return examine(
+        engine.formula(here.case), engine.claim.relation, here.case, here.hand, here.reference
+    )
+
+
+def _lost_in_float64(engine: Engine, seen: Breadth, here: Seen, examined: Examined) -> None:
+    """The formula is right and the float64 results differ all the same: one of them lost its digits."""
+    if seen.dtype != engine.formula_dtype or engine.claim.relation == "at_most":
+        return
+    p = precision(seen.dtype)
+    truth = _truth_of(engine, here.case)
+    if truth is None:
+        return
+    found, _ = suspicions(here.hand, here.reference, truth, p)
+    for suspicion in found:
+        loss = confirm(engine.wide, lambda c: _twice(_truth_of(engine, c) or truth), here.case, suspicion, p)
+        if loss:
+            seen.losses.append((here.case, loss))
+
+
+def _truth_of(engine: Engine, case: Case) -> Arrays | None:
+    """The hand-written formula, known to be right, in extended precision or exactly."""
+    return hand_exactly(engine.formula(case), case)
+
+
+def _confirm(engine: Engine, seen: Breadth, suspects: list) -> None:
+    suspects.sort(key=lambda s: -s[0])
+    per_side = {"hand": 0, "reference": 0}
+    for _, case, _, suspicion in suspects:
+        side = suspicion[0]
+        if per_side[side] >= MOST_CONFIRMED:
+            continue
+        per_side[side] += 1
+        p = precision(seen.dtype)
+        loss = confirm(engine.native, lambda c: _twice(_agreed(*engine.wide(c))), case, suspicion, p)
+        if loss is None:
+            continue
+        if loss.side == "hand" and _depends_on_dtype(engine, case, loss, p.roundoff):
+            seen.dependent.append((case, loss))
+        else:
+            seen.losses.append((case, loss))
+        if sum(1 for _, found in seen.losses if found.side == side) >= 4:
+            per_side[side] = MOST_CONFIRMED
+
+
+def _depends_on_dtype(engine: Engine, case: Case, loss: Loss, roundoff: float) -> bool:
+    """Whether the error stays when the cell's own trace runs in float64: then the formula itself is wrong there."""
+    hand, _ = engine.widened_cell(case)
+    _, truth = engine.wide(case)
+    gap = abs(hand[loss.leaf][loss.entry] - truth[loss.leaf][loss.entry])
+    size = abs(truth[loss.leaf][loss.entry])
+    return bool(gap > loss.error / 2 and gap > 64 * roundoff * size and gap > RESOLUTION * size)

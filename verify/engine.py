@@ -1,0 +1,120 @@
+"""The numpy engine of one claim: its cases, its traces, and both sides evaluated at any case in any arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from handgrad.claims import Claim
+from verify.arithmetic import native, wide
+from verify.cases import Case, Draws, Structure
+from verify.comparison import as_wide
+from verify.relations import Sides
+from verify.sizes import size_of
+from verify.trace import Traced, trace
+
+Arrays = tuple[np.ndarray, ...]
+MOST_CONCRETE = 24
+"""Shapes traced one by one where symbolic dimensions do not serve."""
+
+
+class Engine:
+    """Evaluates one claim. ``formula_dtype`` is the dtype whose trace is judged as the formula."""
+
+    def __init__(self, claim: Claim, draws: Draws):
+        self.claim, self.draws = claim, draws
+        self.sides = Sides(claim)
+        self.dtypes = draws.dtypes()
+        self.formula_dtype = self.dtypes[0]
+        self._traces: dict[Any, Traced] = {}
+        self._links: dict[Any, Callable[..., Any]] = {}
+        self._concrete: dict[Any, list[tuple[int, ...]]] = {}
+        self.reasons: dict[str, str] = {}
+
+    def case(self, index: int, dtype: str) -> Case:
+        """The complete case of an index: arguments, then cotangent or tangents."""
+        case = self.draws.case(index, dtype)
+        known = self._concrete.get((case.structure.key, dtype))
+        if known is not None and len(known) >= MOST_CONCRETE and tuple(case.dims.values()) not in known:
+            turn = known[index % len(known)]
+            case = self.draws.resized(case, dict(zip(case.dims, turn, strict=True)))
+        return self.completed(case)
+
+    def completed(self, case: Case) -> Case:
+        traced = self.traced(case.structure, case.dtype, case.dims)
+        shapes = [
+            (tuple(size_of(a, case.dims) for a in shape), dtype) for shape, dtype in traced.extra_shapes
+        ]
+        return self.draws.with_extra(case, shapes)
+
+    def traced(self, structure: Structure, dtype: str, dims: Any) -> Traced:
+        """The trace of a structure in a dtype; shape by shape where it cannot be symbolic."""
+        sizes = tuple(dims.values())
+        for key in ((structure.key, dtype), (structure.key, dtype, sizes)):
+            if key in self._traces:
+                return self._traces[key]
+        if (structure.key, dtype) in self._concrete:
+            found = trace(self.sides, structure, dtype, dims, symbolic=False)
+        else:
+            found = trace(self.sides, structure, dtype, dims)
+        if found.engine == "symbolic":
+            self._traces[structure.key, dtype] = found
+        else:
+            self._traces[structure.key, dtype, sizes] = found
+            self._concrete.setdefault((structure.key, dtype), []).append(sizes)
+            if found.reason:
+                self.reasons.setdefault(found.engine, found.reason)
+        return found
+
+    def formula(self, case: Case) -> Traced:
+        return self.traced(case.structure, self.formula_dtype, case.dims)
+
+    def wide(self, case: Case, dtype: Any = np.float64) -> tuple[Arrays, Arrays]:
+        """Hand and reference in wide precision: the formula dtype's trace, casts widened."""
+        traced = self.formula(case)
+        inputs = [_widened(v, traced.engine == "jax", self.formula_dtype) for v in (*case.values, *case.extra)]
+        return self._both(traced, ("wide", np.dtype(dtype).name), lambda: wide(dtype), case, inputs)
+
+    def primal(self, case: Case) -> Arrays:
+        """The reference's own value in wide precision."""
+        traced = self.formula(case)
+        inputs = [_widened(v, traced.engine == "jax", self.formula_dtype) for v in case.values]
+        run = self._link(traced, "primal", "wide-float64", lambda: wide(np.float64))
+        return tuple(as_wide(o) for o in run(case.dims, inputs) if o.dtype.kind in "fc")
+
+    def widened_cell(self, case: Case) -> tuple[Arrays, Arrays]:
+        """The trace of the cell's own dtype, casts widened: does the formula itself depend on the dtype?"""
+        traced = self.traced(case.structure, case.dtype, case.dims)
+        inputs = [_widened(v, traced.engine == "jax", case.dtype) for v in (*case.values, *case.extra)]
+        return self._both(traced, ("wide-cell",), lambda: wide(np.float64), case, inputs)
+
+    def native(self, case: Case) -> tuple[Arrays, Arrays]:
+        """Hand and reference in the arithmetic of the case's own dtype, rounding as a device would."""
+        traced = self.traced(case.structure, case.dtype, case.dims)
+        return self._both(traced, ("native",), native, case, [*case.values, *case.extra])
+
+    def _both(
+        self, traced: Traced, key: tuple[str, ...], arithmetic: Callable[[], Any], case: Case, inputs: list[Any]
+    ) -> tuple[Arrays, Arrays]:
+        hand = self._link(traced, "hand", "-".join(key), arithmetic)
+        reference = self._link(traced, "reference", "-".join(key), arithmetic)
+        return (
+            tuple(as_wide(x) for x in hand(case.dims, inputs)),
+            tuple(as_wide(x) for x in reference(case.dims, inputs)),
+        )
+
+    def _link(self, traced: Traced, side: str, key: str, arithmetic: Callable[[], Any]) -> Callable[..., Any]:
+        at = (id(traced), side, key)
+        if at not in self._links:
+            self._links[at] = getattr(traced, side).link(arithmetic())
+        return self._links[at]
+
+
+def _widened(x: np.ndarray, opaque: bool, dtype: str) -> np.ndarray:
+    if opaque:  # JAX evaluates it, in the dtypes that it was traced with
+        if x.dtype.kind in "iub":
+            return x
+        return x.astype(dtype) if x.dtype.kind != "c" else x
+    return x if x.dtype.kind in "iub" else as_wide(x)

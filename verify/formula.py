@@ -1,0 +1,308 @@
+"""The formula: is the hand-written function the derivative in exact arithmetic, and if not, who is wrong?
+
+One case at a time. Hand and reference run in ball arithmetic, the oracle takes difference quotients of the primal,
+and three proven values meet. At a kink the generalised derivatives near by decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from flint import ctx
+
+from verify.ball import ball
+from verify.cases import Case
+from verify.comparison import EQUAL, RESOLUTION, as_wide, differs, relative
+from verify.exact import exact_inputs
+from verify.kinks import Surroundings
+from verify.oracle import BITS, Oracle, Truth, magnitude, radius, to_floats
+from verify.program import Undecided, Untranslatable
+from verify.trace import Traced
+
+MOST_ENTRIES = 12
+"""Entries of one case whose derivative the oracle computes."""
+LADDER = (BITS, 4 * BITS)
+LARGEST_EXACT = 60_000
+"""Entries beyond which exact arithmetic takes too long and extended precision stands in."""
+
+NO_FORM = (Undecided, Untranslatable, ArithmeticError, ValueError, NotImplementedError)
+"""What a program raises in ball arithmetic: an operation without this form, a branch that cannot be decided."""
+
+Finding = Literal["agrees", "wrong", "reference_wrong", "convention", "inaccurate", "undecided", "uncounted"]
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What the examination of one case found. ``truth`` is NaN where it was not computed."""
+
+    finding: Finding
+    hand: tuple[np.ndarray, ...]
+    reference: tuple[np.ndarray, ...]
+    truth: tuple[np.ndarray, ...]
+    note: str = ""
+    leaf: int = 0
+    entry: tuple[int, ...] = ()
+    singular: bool = False
+
+
+def examine(
+    traced: Traced,
+    relation: str,
+    case: Case,
+    hand: Sequence[np.ndarray],
+    reference: Sequence[np.ndarray],
+    suspects: Sequence[np.ndarray] | None = None,
+) -> Examined:
+    """Judges one case. ``hand`` and ``reference`` are the float64 results, ``suspects`` masks of entries to look at."""
+    if suspects is None:
+        suspects = [differs(h, r) for h, r in zip(hand, reference, strict=True)]
+    exact = traced.engine != "jax" and sum(v.size for v in case.values) <= LARGEST_EXACT
+    note, found = "", None
+    before = ctx.prec
+    try:
+        for bits in (*LADDER, None) if exact else (None,):
+            if bits is not None:
+                ctx.prec = bits
+            try:
+                examination = _Examination(traced, relation, case, hand, reference, suspects, bits)
+                found = examination.run()
+            except NO_FORM as error:
+                note = f"no oracle: {type(error).__name__}: {error}"
+                continue
+            if found.finding != "undecided":
+                return found
+    finally:
+        ctx.prec = before
+    return found or _blank(hand, reference, "undecided", note)
+
+
+def _blank(hand: Any, reference: Any, finding: Finding, note: str = "") -> Examined:
+    blank = tuple(np.full(np.shape(r), np.nan) for r in reference)
+    return Examined(finding, tuple(hand), tuple(reference), blank, note)
+
+
+class _Examination:
+    def __init__(
+        self, traced: Traced, relation: str, case: Case, hand: Any, reference: Any, suspects: Any, bits: int | None
+    ):
+        self.traced, self.relation, self.case = traced, relation, case
+        self.hand, self.reference, self.suspects = tuple(hand), tuple(reference), suspects
+        self.bits, self.exact = bits, bits is not None
+        exact = self.exact
+        self.oracle = Oracle(traced, relation, case, bits)
+        if bits is not None:
+            self.oracle.inputs = exact_inputs(case, bits)
+        self.truth = [np.full(r.shape, np.nan, dtype=r.dtype) for r in self.reference]
+        self.exact_hand = self._side(traced.hand) if exact else None
+        self.exact_reference = self._side(traced.reference) if exact else None
+        self._noise: list[np.ndarray] | None = None
+        self._surroundings: Surroundings | None = None
+
+    def _side(self, program: Any) -> tuple[np.ndarray, ...] | None:
+        """A side in ball arithmetic; None where its branches cannot be decided there."""
+        try:
+            return program.link(ball(self.bits))(self.case.dims, [*self.oracle.inputs, *self.oracle.extra])
+        except Untranslatable:
+            raise
+        except NO_FORM:
+            return None
+
+    def run(self) -> Examined:
+        if not self._primal_is_finite():
+            return self._result("uncounted", "the primal is not finite here")
+        found: list[tuple[str, int, tuple[int, ...], Truth, int]] = []
+        for leaf, at, truth, position in self._entries():
+            found.append((self._entry(leaf, at, truth, position), leaf, at, truth, position))
+        for finding in ("wrong", "reference_wrong", "convention", "undecided"):
+            for verdict, leaf, at, truth, position in found:
+                if verdict == finding:
+                    singular = bool(truth.kink.reshape(-1)[position])
+                    return replace(self._result(finding), leaf=leaf, entry=at, singular=singular)
+        if found and all(v == "uncounted" for v, *_ in found):
+            return self._result("uncounted", "no finite derivative here")
+        return self._result("agrees")
+
+    def _result(self, finding: Any, note: str = "") -> Examined:
+        hand = self.hand
+        if self.exact_hand is not None and finding == "wrong":
+            hand = tuple(to_floats(h).reshape(np.shape(g)) for h, g in zip(self.exact_hand, hand, strict=True))
+        return Examined(finding, hand, self.reference, tuple(self.truth), note)
+
+    def _primal_is_finite(self) -> bool:
+        values = self.oracle.value()
+        if self.exact:
+            return all(np.isfinite(magnitude(v)).all() for v in values if v.dtype == object)
+        return all(np.isfinite(as_wide(v)).all() for v in values if v.dtype.kind in "fc")
+
+    # --- the entries to look at, with the truth of each ----------------------------------------------
+
+    def _entries(self) -> Any:
+        values = self.relation in ("value_and_gradient", "custom_vjp", "custom_jvp", "equal_to", "at_most")
+        outputs = self.oracle.value() if values else ()
+        outputs = tuple(o for o in outputs if o.dtype == object or o.dtype.kind in "fc")
+        count = len(outputs)
+        tangents = self.oracle.tangent(self.traced.wrt) if self.relation in ("jvp", "custom_jvp") else []
+        for leaf, suspect in enumerate(self.suspects):
+            for flat in self._chosen(suspect, leaf):
+                at = np.unravel_index(flat, suspect.shape) if suspect.shape else ()
+                at = tuple(int(i) for i in at)
+                if leaf < count:
+                    truth, position = _exactly(outputs[leaf], self.exact), flat
+                elif self.relation in ("jvp", "custom_jvp"):
+                    truth, position = tangents[leaf - count], flat
+                else:
+                    truth, position = self._partial(self.traced.wrt[leaf - count], at), 0
+                self.truth[leaf][at] = truth.value.reshape(-1)[position]
+                yield leaf, at, truth, position
+
+    def _partial(self, leaf: int, at: tuple[int, ...]) -> Truth:
+        if self.relation == "hvp":
+            return self.oracle.second(self.traced.wrt, leaf, at)
+        if self.case.values[leaf].dtype.kind != "c":
+            return self.oracle.entry(leaf, at)
+        # JAX's convention: the cotangent of z = x + iy is d/dx - i d/dy.
+        real, imaginary = self.oracle.entry(leaf, at), self.oracle.entry(leaf, at, imaginary=True)
+        return _complex(real, imaginary)
+
+    def _chosen(self, suspect: np.ndarray, leaf: int) -> list[int]:
+        """Suspects first, the largest differences before others, then a few that look right."""
+        flat = np.flatnonzero(suspect)
+        if flat.size > MOST_ENTRIES:
+            gap = relative(self.hand[leaf], self.reference[leaf]).reshape(-1)[flat]
+            spread = flat[np.linspace(0, flat.size - 1, MOST_ENTRIES // 2).astype(int)]
+            flat = np.unique(np.concatenate([flat[np.argsort(-gap)[: MOST_ENTRIES // 2]], spread]))
+        rest = np.flatnonzero(~suspect.reshape(-1))
+        rng = np.random.default_rng(self.case.index)
+        more = rng.permutation(rest)[: 2 if flat.size else 4]
+        return [int(i) for i in (*flat, *more)]
+
+    # --- one entry: three values meet -----------------------------------------------------------------
+
+    def _entry(self, leaf: int, at: tuple[int, ...], truth: Truth, position: int) -> str:
+        value, kink = truth.value.reshape(-1)[position], truth.kink.reshape(-1)[position]
+        if self.relation == "at_most":
+            return self._at_most(leaf, at)
+        if kink:
+            return self._kink(leaf, at, truth, position)
+        if not np.isfinite(value):
+            return "uncounted"
+        hand = self._equals(self.exact_hand, self.hand, leaf, at, truth, position)
+        reference = self._equals(self.exact_reference, self.reference, leaf, at, truth, position)
+        if hand is None:
+            return "undecided"
+        if not hand:
+            return "wrong"
+        return "agrees" if reference is None or reference else "reference_wrong"
+
+    def _equals(self, exact: Any, floats: Any, leaf: int, at: Any, truth: Truth, position: int) -> bool | None:
+        """Whether a side equals the truth at one entry; None if neither can be said."""
+        value = truth.value.reshape(-1)[position]
+        error = float(truth.error.reshape(-1)[position])
+        if exact is None or truth.exact is None:
+            mine = floats[leaf][at]
+            if not np.isfinite(mine):
+                return False if self.exact else None
+            gap = abs(complex(mine) - complex(value))
+            if gap <= RESOLUTION * abs(value) + 2 * error:
+                return True
+            return False if self._survives_the_ladder(leaf, at, gap, error) else None
+        mine = exact[leaf][at] if exact[leaf].shape else exact[leaf].item()
+        other = truth.exact.reshape(-1)[position]
+        gap_ball = abs(mine - other)
+        if not gap_ball.is_finite():
+            return False
+        gap = float(gap_ball.mid())
+        size = float(abs(other).mid()) if not isinstance(other, float) else abs(other)
+        slack = float(gap_ball.rad()) + error
+        if gap <= EQUAL * size + slack:
+            return True
+        if slack > gap / 4 and slack > EQUAL * size:
+            return None
+        return gap <= EQUAL * size + slack + self._constants(leaf, at)
+
+    def _survives_the_ladder(self, leaf: int, at: Any, gap: float, error: float) -> bool:
+        """Without exact arithmetic: a difference is real if extended precision does not shrink it."""
+        from verify.arithmetic import wide
+
+        if error > gap / 8:
+            return False
+        if self.traced.engine == "jax":
+            return gap > 2.0**-20 * abs(complex(self.truth[leaf][at]))
+        inputs = [*self.oracle.inputs, *self.oracle.extra]
+        finer = self.traced.hand.link(wide(np.longdouble))(self.case.dims, inputs)
+        mine = complex(np.asarray(finer[leaf])[at])
+        return abs(mine - complex(self.truth[leaf][at])) > gap / 4
+
+    def _constants(self, leaf: int, at: Any) -> float:
+        """How far rounding the programs' own constants (0.7978845608028654, 0.1) moves this entry."""
+        if self._noise is None:
+            self._noise = [np.zeros(r.shape) for r in self.reference]
+            rng = np.random.default_rng(0)
+            inputs = [*self.oracle.inputs, *self.oracle.extra]
+            pairs = ((self.traced.hand, self.exact_hand), (self.traced.reference, self.exact_reference))
+            for program, base in pairs:
+                if base is None:
+                    continue
+                for _ in range(3):
+                    try:
+                        moved = program.link(ball(self.bits, literal_noise=rng))(self.case.dims, inputs)
+                    except NO_FORM:
+                        continue
+                    for i, (m, b) in enumerate(zip(moved, base, strict=True)):
+                        if b.dtype == object:
+                            shift = magnitude(m - b).reshape(self._noise[i].shape)
+                            shift = np.where(np.isfinite(shift), shift, 0.0)
+                            self._noise[i] = np.maximum(self._noise[i], 8 * shift)
+        return float(self._noise[leaf][at])
+
+    def _at_most(self, leaf: int, at: Any) -> str:
+        if self.exact_hand is None or self.exact_reference is None:
+            hand, bound = self.hand[leaf][at], self.reference[leaf][at]
+            return "agrees" if hand <= bound + RESOLUTION * abs(bound) else "wrong"
+        hand, bound = (np.asarray(x[leaf], dtype=object)[at] for x in (self.exact_hand, self.exact_reference))
+        gap = hand - bound
+        if not gap.is_finite():
+            return "uncounted" if self.hand[leaf][at] <= self.reference[leaf][at] else "undecided"
+        slack = EQUAL * float(abs(bound).mid()) + float(gap.rad()) + self._constants(leaf, at)
+        return "agrees" if float(gap.mid()) <= slack else "wrong"
+
+    def _kink(self, leaf: int, at: Any, truth: Truth, position: int) -> str:
+        """Both values may be valid generalised derivatives; a valid one beside an invalid one is right."""
+        hand, reference = self.hand[leaf][at], self.reference[leaf][at]
+        if self._surroundings is None:
+            self._surroundings = Surroundings(self.traced, self.relation, self.oracle)
+        valid = self._surroundings.test(leaf, at, truth, position)
+        hand_valid, reference_valid = valid(self.hand), valid(self.reference)
+        if not hand_valid:
+            both_undefined = not np.isfinite(hand) and not np.isfinite(reference)
+            return "uncounted" if both_undefined else "wrong"
+        if not reference_valid:
+            return "reference_wrong"
+        return "convention" if differs(np.asarray(hand), np.asarray(reference)).any() else "agrees"
+
+
+def _exactly(output: np.ndarray, exact: bool) -> Truth:
+    """The truth of a value: the primal itself."""
+    value = to_floats(output) if exact else as_wide(output)
+    error = radius(output) if exact else np.finfo(np.longdouble).eps * np.abs(value)
+    return Truth(value, np.asarray(error), value, value, np.zeros(value.shape, bool), output if exact else None)
+
+
+def _complex(real: Truth, imaginary: Truth) -> Truth:
+    from flint import acb
+
+    exact = None
+    if real.exact is not None and imaginary.exact is not None:
+        combine = np.frompyfunc(lambda a, b: acb(getattr(a, "real", a), -getattr(b, "real", b)), 2, 1)
+        exact = np.asarray(combine(real.exact, imaginary.exact), dtype=object)
+    return Truth(
+        real.value - 1j * imaginary.value,
+        real.error + imaginary.error,
+        real.left - 1j * imaginary.left,
+        real.right - 1j * imaginary.right,
+        real.kink | imaginary.kink,
+        exact,
+    )

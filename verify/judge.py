@@ -1,0 +1,431 @@
+"""The judge: one claim, all its cells, one verdict.
+
+The numpy engine gives breadth and decides about the formula; compiled cells show what users run. The worst cell
+decides. Failing cases are shrunk, explained, and kept so that they can be replayed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from handgrad.claims import Claim
+from verify.breadth import Breadth, Seen, breadth
+from verify.budget import Budget
+from verify.cases import DTYPES, Case, Draws
+from verify.comparison import RESOLUTION, precision
+from verify.compiled import CompiledCell, depth
+from verify.diagnosis import Context, diagnose
+from verify.engine import Arrays, Engine
+from verify.evidence import Sample
+from verify.formula import Examined
+from verify.record import WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
+from verify.shrink import shrink
+from verify.signature import SignatureError
+from verify.sizes import SizeError
+from verify.trace import HandRaised, ReferenceRaised
+from verify.witness import candidates_of, named_inputs
+
+CASES = 1000
+"""Cases of one dtype on the numpy engine, unless a budget is given."""
+MODES = ("jit", "vmap", "eager")
+_SIZES_CLASH = re.compile(r"shape|dimension|broadcast|size|ndim|rank|axis|axes", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """A case that shows the mistake."""
+
+    case: Case
+    hand: Arrays
+    reference: Arrays
+    truth: Arrays
+    backend: str = "numpy"
+    mode: str = "eager"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The outcome of a claim, and the inputs of its counterexample, bit for bit."""
+
+    record: ClaimRecord
+    inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def judge(
+    claim: Claim,
+    budget: Budget,
+    draws: Draws | None = None,
+    report: Callable[[int], None] = lambda cases: None,
+) -> Judged:
+    """Judges one claim in every cell of the budget."""
+    start = perf_counter()
+    judging = _Judging(claim, budget, report)
+    try:
+        judged = judging.run(draws)
+    except (SignatureError, SizeError) as error:
+        judged = Judged(judging.record("error", reason=str(error)))
+    except ReferenceRaised as error:
+        judged = Judged(judging.record("error", reason=f"the reference {_name(claim.reference)} raised {error}"))
+    except HandRaised as error:
+        judged = judging.hand_raised(error)
+    except Exception as error:
+        reason = f"could not be judged: {type(error).__name__}: {error}"
+        judged = Judged(judging.record("error", reason=reason))
+        if os.environ.get("VERIFY_TRACEBACK"):
+            raise
+    return replace(judged, record=replace(judged.record, seconds=perf_counter() - start))
+
+
+class _Judging:
+    def __init__(self, claim: Claim, budget: Budget, report: Callable[[int], None]):
+        self.claim, self.budget, self.report = claim, budget, report
+        self.cells: list[Cell] = []
+        self.notes: list[str] = []
+        self.breadths: list[Breadth] = []
+        self.failures: list[Failure] = []
+        self.diagnoses: tuple[Diagnosis, ...] = ()
+        self.engine: Engine | None = None
+        self.start = perf_counter()
+
+    def run(self, draws: Draws | None) -> Judged:
+        engine = self.engine = Engine(self.claim, draws or Draws(self.claim, self.budget.seed))
+        dtypes = tuple(d for d in engine.dtypes if self.budget.dtypes is None or d in self.budget.dtypes)
+        if not dtypes:
+            asked, has = ", ".join(self.budget.dtypes or ()), ", ".join(engine.dtypes)
+            self.cells.append(
+                Cell("numpy", asked, None, "eager", "skipped", reason=f"this claim is limited to {has}")
+            )
+            return Judged(self.record("unresolved", reason=f"limited to {has}, and only {asked} was asked for"))
+        if self._nondeterministic(engine, dtypes[0]):
+            return self._conclude(engine)
+        for dtype in dtypes:
+            if "numpy" in self.budget.backends:
+                self._numpy_cell(engine, dtype)
+            self.report(sum(c.cases for c in self.cells))
+        settled = any(c.verdict in ("wrong", "error") for c in self.cells)
+        for backend in self.budget.backends:
+            if backend != "numpy" and not settled and not self._out_of_time():
+                for dtype in dtypes:
+                    self._compiled_cells(engine, backend, dtype)
+                    self.report(sum(c.cases for c in self.cells))
+        return self._conclude(engine)
+
+    def _out_of_time(self) -> bool:
+        return self.budget.seconds is not None and perf_counter() - self.start > self.budget.seconds
+
+    # --- cells ------------------------------------------------------------------------------------------
+
+    def _numpy_cell(self, engine: Engine, dtype: str) -> None:
+        count = self.budget.cases or CASES * len(DTYPES)
+        share = max(1, count // len(engine.dtypes))
+        try:
+            seen = breadth(engine, dtype, share, self._out_of_time)
+        except ReferenceRaised as error:
+            if dtype == engine.formula_dtype:
+                raise
+            reason = f"the reference cannot be evaluated in {dtype}: {error}"
+            self.cells.append(Cell("numpy", dtype, None, "eager", "skipped", reason=reason))
+            return
+        self.breadths.append(seen)
+        verdict, reason = self._numpy_verdict(engine, seen)
+        p = precision(dtype)
+        visible = RESOLUTION if dtype == engine.formula_dtype or not seen.engines <= {"jax"} else p.loss
+        self.cells.append(
+            Cell(
+                "numpy", dtype, None, "eager", verdict, seen.cases, len(seen.shapes), seen.worst_error,
+                RESOLUTION if dtype == engine.formula_dtype else p.loss,
+                visible, "+".join(sorted(seen.engines)) or None, reason, seen.seconds,
+            )
+        )  # fmt: skip
+
+    def _numpy_verdict(self, engine: Engine, seen: Breadth) -> tuple[Any, str | None]:
+        if seen.shape_mistake:
+            case, text = seen.shape_mistake
+            self._shape_mistake(engine, case, text)
+            return "wrong", text
+        wrong = seen.found("wrong")
+        if wrong:
+            self._formula_is_wrong(engine, seen, wrong)
+            also = seen.found("reference_wrong")
+            if any(_reference_fails_too(e) for _, e in wrong) or also:
+                self.notes.append(f"in {seen.dtype} the reference is wrong at some of these cases too")
+            return "wrong", None
+        if seen.dependent:
+            case, loss = seen.dependent[0]
+            self._loses(engine, seen.dtype, seen.dependent, "wrong")
+            return "wrong", f"the formula used in {seen.dtype} differs from the derivative by {loss.relative:.1e}"
+        hand = [(c, loss) for c, loss in seen.losses if loss.side == "hand"]
+        theirs = [(c, loss) for c, loss in seen.losses if loss.side == "reference"]
+        if hand:
+            self._loses(engine, seen.dtype, hand, "inaccurate")
+            return "inaccurate", f"loses digits: off by {hand[0][1].relative:.1e} relative in {seen.dtype}"
+        undecided = seen.found("undecided")
+        if undecided and len(undecided) > len(seen.examined) // 2 and seen.undecided > 2:
+            return "unresolved", f"{len(undecided)} cases differ and could not be decided: {undecided[0][1].note}"
+        if seen.found("reference_wrong") or theirs:
+            return "reference_wrong", self._reference_note(seen, theirs)
+        if seen.found("convention"):
+            return "convention", f"{len(seen.found('convention'))} cases differ at a kink; both values are valid"
+        if seen.cases == 0 or seen.uncounted >= seen.cases:
+            return "unresolved", "no case counted: the primal is not finite at any of them"
+        return "agrees", None
+
+    def _reference_note(self, seen: Breadth, losses: Sequence[Any]) -> str:
+        wrong = seen.found("reference_wrong")
+        if wrong:
+            here, examined = wrong[0]
+            entry = f"{self._labels(here)[examined.leaf]}{list(examined.entry) if examined.entry else ''}"
+            got, true = examined.reference[examined.leaf][examined.entry], examined.truth[examined.leaf][examined.entry]
+            note = f"in {seen.dtype} jax.grad gives {entry} = {got:.6g} where the derivative is {true:.6g}"
+            if examined.singular:
+                note += " or another generalised derivative (a kink)"
+        else:
+            case, loss = losses[0]
+            note = (
+                f"in {seen.dtype} jax.grad is off by {loss.relative:.1e} relative where the hand-written "
+                f"function is right (derivative {loss.truth:.6g})"
+            )
+        self.notes.append(note)
+        return note
+
+    def _compiled_cells(self, engine: Engine, backend: str, dtype: str) -> None:
+        modes = MODES if self.budget.full else MODES[:2]
+        if not self.budget.full and (engine.draws.number + self.budget.seed) % len(DTYPES) == DTYPES.index(dtype):
+            modes = MODES
+        for mode in modes:
+            start = perf_counter()
+            try:
+                found = depth(engine, backend, dtype, mode, self.budget.precision)
+            except ReferenceRaised as error:
+                reason = f"the reference cannot be evaluated in {dtype}: {error}"
+                self.cells.append(Cell(backend, dtype, self.budget.precision, mode, "skipped", reason=reason))
+                continue
+            self.cells.append(replace(found.cell, seconds=perf_counter() - start))
+            if found.cell.verdict == "inaccurate":
+                self._loses(engine, dtype, found.losses, "inaccurate", backend, mode)
+            if found.cell.reason and found.cell.verdict == "reference_wrong":
+                self.notes.append(found.cell.reason)
+
+    def _nondeterministic(self, engine: Engine, dtype: str) -> bool:
+        """Traces and runs twice: a function that uses a clock, a generator or a race shows itself."""
+        case = engine.case(0, dtype)
+        first = engine.wide(case)[0]
+        again = Engine(self.claim, engine.draws)
+        same = again.completed(case)
+        second = again.wide(same)[0]
+        runs = [first, second]
+        if "numpy" not in self.budget.backends or engine.formula(case).engine == "jax":
+            runs.append(engine.wide(case)[0])
+        if all(
+            a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
+            for r in runs[1:]
+            for a, b in zip(first, r, strict=True)
+        ):
+            return False
+        text = "gives different values for the same input in two runs: remove the source of randomness or the race"
+        self.diagnoses = (Diagnosis("nondeterministic", text, evidence="one case, evaluated twice"),)
+        truth = engine.wide(case)[1]
+        self.failures.append(Failure(case, first, truth, truth))
+        self.cells.append(Cell("numpy", dtype, None, "eager", "wrong", 1, 1, reason="nondeterministic"))
+        return True
+
+    # --- failures ---------------------------------------------------------------------------------------
+
+    def _formula_is_wrong(self, engine: Engine, seen: Breadth, wrong: Sequence[tuple[Seen, Examined]]) -> None:
+        if self.diagnoses:
+            return
+        trusted = not any(_reference_fails_too(e) for _, e in wrong)
+        samples = [self._sample(s, e, True, trusted) for s, e in wrong]
+        if trusted and not seen.found("convention") and not seen.found("reference_wrong"):
+            known = {id(s) for s, _ in seen.examined}
+            more = [s for s in seen.differing if id(s) not in known and sum(v.size for v in s.case.values) <= 4096]
+            samples += [self._sample(s, None, True, True) for s in more[:60]]
+        samples += [self._sample(s, None, False, True) for s in seen.passing]
+        here, examined = min(wrong, key=lambda pair: sum(v.size for v in pair[0].case.values))
+        small = shrink(engine, here, examined)
+        hand = small[1].hand
+        self.failures.append(Failure(small[0].case, hand, small[0].reference, small[1].truth))
+        context = Context(
+            relation=self.claim.relation,
+            outputs=engine.formula(here.case).labels,
+            output_dims=engine.formula(here.case).reference_shapes,
+            candidates=candidates_of(engine, [s.case for s, _ in wrong] + [s.case for s in seen.passing]),
+        )
+        self.diagnoses = self._diagnosed(samples, context)
+
+    def _diagnosed(self, samples: Sequence[Sample], context: Context) -> tuple[Diagnosis, ...]:
+        try:
+            return diagnose(samples, context)
+        except Exception as error:  # a diagnosis that fails must not take the verdict with it
+            return (Diagnosis("unknown", f"differs from the derivative; the diagnosis failed: {error}"),)
+
+    def _sample(self, seen: Seen, examined: Examined | None, failed: bool, trusted: bool) -> Sample:
+        truth = seen.reference if trusted or examined is None else examined.truth
+        hand = examined.hand if examined is not None else seen.hand
+        return Sample(
+            seen.case.id, dict(seen.case.dims), named_inputs(self._engine(), seen.case), hand,
+            seen.reference, truth, failed, seen.case.dtype if failed else "float64",
+        )  # fmt: skip
+
+    def _loses(
+        self, engine: Engine, dtype: str, losses: Sequence[Any], verdict: str, backend: str = "numpy", mode: str = "eager"
+    ) -> None:
+        if self.diagnoses:
+            return
+        case, loss = losses[0]
+        hand, reference = engine.native(case) if dtype != engine.formula_dtype else engine.wide(case)
+        truth = engine.wide(case)[1]
+        self.failures.append(Failure(case, hand, reference, truth, backend, mode))
+        where = f"{self._labels(Seen(case, hand, reference))[loss.leaf]}{list(loss.entry) if loss.entry else ''}"
+        how = "is not finite" if loss.overflow else f"is off by {loss.relative:.1e} relative"
+        place = dtype if backend == "numpy" else f"{dtype} on {backend} ({mode})"
+        theirs = "the reference is right" if loss.other < loss.error / 8 else "the reference is off as well"
+        kind = "overflow" if loss.overflow else "precision"
+        text = f"{where} {how} in {place}, where {theirs} (derivative {loss.truth:.6g}); "
+        text += (
+            "an intermediate value overflows: scale it, or rearrange the formula"
+            if loss.overflow
+            else "the formula is right in exact arithmetic and loses its digits: avoid the cancellation or rounding"
+            if verdict == "inaccurate"
+            else f"the formula used in {dtype} is another one: compare the branches on dtype"
+        )
+        evidence = f"{len(losses)} confirmed, each at 24 neighbouring inputs"
+        self.diagnoses = (Diagnosis(kind, text, dtype, evidence),)
+
+    def _shape_mistake(self, engine: Engine, case: Case, text: str) -> None:
+        if self.diagnoses:
+            return
+        traced = engine.formula(case)
+        samples = []
+        if not traced.mismatch:
+            for index in range(12):
+                other = engine.case(index, engine.formula_dtype)
+                hand, reference = engine.wide(other)
+                named = named_inputs(engine, other)
+                samples.append(
+                    Sample(other.id, dict(other.dims), named, hand, reference, reference, True)
+                )
+            context = Context(self.claim.relation, traced.labels, traced.reference_shapes)
+            self.diagnoses = self._diagnosed(samples, context)
+            hand, reference = engine.wide(case)
+            self.failures.append(Failure(case, hand, reference, reference))
+        if not self.diagnoses or self.diagnoses[0].kind not in ("shape", "transpose", "reduction"):
+            self.diagnoses = (Diagnosis("shape", text), *self.diagnoses)
+
+    def hand_raised(self, error: HandRaised) -> Judged:
+        """A formula whose sizes clash is wrong; any other exception means that it could not be judged."""
+        text = str(error)
+        message = f"the hand-written function raised {text}"
+        kind = text.split(":", 1)[0]
+        if kind in ("TypeError", "ValueError", "ScopedBroadcastError", "IndexError") and (
+            _SIZES_CLASH.search(text) and "argument" not in text and "Tracer" not in text
+        ):
+            clash = self._clash() or text
+            self.diagnoses = (Diagnosis("shape", f"its sizes do not fit together: {clash}"),)
+            self.cells.append(Cell("numpy", "float64", None, "eager", "wrong", 1, 1, reason=message))
+            return Judged(self.record("wrong", reason=message))
+        return Judged(self.record("error", reason=message))
+
+    def _clash(self) -> str | None:
+        """The same exception with concrete, unequal sizes reads better than with symbols."""
+        engine = self.engine
+        if engine is None:
+            return None
+        from verify.trace import trace
+
+        case = engine.draws.case(1, engine.formula_dtype)
+        try:
+            trace(engine.sides, case.structure, case.dtype, case.dims, symbolic=False)
+        except HandRaised as error:
+            return f"{error} (with {', '.join(f'{k} = {v}' for k, v in case.dims.items())})"
+        except Exception:
+            return None
+        return None
+
+    # --- the record -------------------------------------------------------------------------------------
+
+    def _engine(self) -> Engine:
+        assert self.engine is not None
+        return self.engine
+
+    def _labels(self, seen: Seen) -> tuple[str, ...]:
+        return self._engine().formula(seen.case).labels
+
+    def _conclude(self, engine: Engine) -> Judged:
+        verdicts = [c.verdict for c in self.cells if c.verdict not in ("skipped", "compiled_only")]
+        verdict: Verdict = next((v for v in WORST_FIRST if v in verdicts), "unresolved")
+        limited = max((precision(d).roundoff for d in engine.dtypes[:1]), default=0.0)
+        needed = 1e-6 if engine.formula_dtype == "float64" else 16 * limited
+        seen = [c.smallest_visible_error for c in self.cells if c.smallest_visible_error is not None]
+        if verdict in ("agrees", "convention", "reference_wrong") and (not seen or min(seen) > max(needed, 1e-6)):
+            verdict = "unresolved"
+        reason = next((c.reason for c in self.cells if c.verdict == verdict and c.reason), None)
+        for engine_name, why in engine.reasons.items():
+            self.notes.append(f"evaluated {_ENGINES[engine_name]}: {why}")
+        record = self.record(verdict, reason=reason)
+        if not self.failures or verdict not in ("wrong", "inaccurate"):
+            return Judged(record)
+        failure = self.failures[0]
+        inputs = named_inputs(engine, failure.case)
+        labels = engine.formula(failure.case).labels
+        arrays = {k: v for k, v in inputs.items() if isinstance(v, np.ndarray)}
+        counterexample = Counterexample(
+            failure.case.id, dict(failure.case.dims), failure.case.dtype, inputs,
+            dict(zip(labels, failure.hand, strict=True)),
+            dict(zip(labels, failure.reference, strict=True)),
+            dict(zip(labels, failure.truth, strict=True)),
+            failure.backend, failure.mode,
+        )  # fmt: skip
+        record = replace(record, counterexample=counterexample, replay=f"verify replay {failure.case.id}")
+        return Judged(record, arrays)
+
+    def record(self, verdict: Verdict, reason: str | None = None) -> ClaimRecord:
+        claim = self.claim
+        entries = [e for b in self.breadths for e in b.entries]
+        visible = [c.smallest_visible_error for c in self.cells if c.smallest_visible_error is not None]
+        return ClaimRecord(
+            name=claim.name,
+            module=claim.module,
+            file=claim.file,
+            line=claim.line,
+            relation=claim.relation,
+            verdict=verdict,
+            diagnosis=self.diagnoses[0] if self.diagnoses and verdict in ("wrong", "inaccurate") else None,
+            diagnoses=self.diagnoses if verdict in ("wrong", "inaccurate") else (),
+            notes=tuple(dict.fromkeys(self.notes)),
+            reason=reason,
+            expected=claim.expect,
+            equation=claim.equation,
+            form=claim.form,
+            cases=sum(c.cases for c in self.cells),
+            fresh_shapes=sum(c.fresh_shapes for c in self.cells),
+            entries={
+                "median": float(np.median(entries)) if entries else 0,
+                "max": max(entries, default=0),
+            },
+            smallest_visible_error=min(visible, default=None),
+            cells=tuple(self.cells),
+        )
+
+
+_ENGINES = {"concrete": "shape by shape", "jax": "by JAX itself"}
+
+
+def _reference_fails_too(examined: Examined) -> bool:
+    if examined.singular:  # at a kink there is no one true value
+        return False
+    truth = examined.truth[examined.leaf][examined.entry]
+    reference = examined.reference[examined.leaf][examined.entry]
+    return not np.isfinite(reference) or bool(abs(reference - truth) > 2.0**-20 * abs(truth))
+
+
+def _name(function: Any) -> str:
+    return getattr(inspect.unwrap(function), "__name__", repr(function))

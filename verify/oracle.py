@@ -1,0 +1,256 @@
+"""The oracle: true derivatives from difference quotients of the primal, independent of automatic differentiation.
+
+In ball arithmetic at some 500 bits a step of 2**-100 leaves neither truncation nor rounding error to speak of, so
+a difference quotient *is* the derivative, one-sided derivatives show a kink, and every value carries a proven
+radius. Where an operation has no ball form, extended precision and Richardson extrapolation stand in, with an error
+estimate instead of a proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flint import arb, ctx
+
+from verify.arithmetic import wide
+from verify.ball import ball
+from verify.ball_functions import to_ball
+from verify.cases import Case
+from verify.trace import Traced
+
+BITS = 512
+"""Working precision; what cannot be decided there is tried again with four times as many."""
+COARSE, FINE = 70, 100
+"""Binary exponents of the two steps, relative to the scale of the input."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Derivatives along one direction, entry by entry, in float64: ``value`` to within ``error``.
+
+    Where ``kink`` is set, ``left`` and ``right`` are the two one-sided derivatives and differ. ``exact`` keeps
+    the balls themselves for comparisons finer than float64.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    kink: np.ndarray
+    exact: np.ndarray | None = None
+
+
+class Oracle:
+    """Values and derivatives of a claim's primal at one case."""
+
+    def __init__(self, traced: Traced, relation: str, case: Case, bits: int | None = BITS):
+        self.relation, self.case, self.traced = relation, case, traced
+        self.bits, self.exact = bits, bits is not None
+        arithmetic = ball(bits) if bits is not None else wide(np.longdouble)
+        self.run = traced.primal.link(arithmetic)
+        self.inputs = [self._number(v) for v in case.values]
+        self.extra = [self._number(v) for v in case.extra]
+
+    def _number(self, x: np.ndarray) -> np.ndarray:
+        if x.dtype.kind in "iub":
+            return x
+        if self.exact:
+            return to_balls(x)
+        return x.astype(np.clongdouble if x.dtype.kind == "c" else np.longdouble)
+
+    def value(self) -> tuple[np.ndarray, ...]:
+        """The primal at the case."""
+        return self.run(self.case.dims, self.inputs)
+
+    def entry(self, leaf: int, at: tuple[int, ...], imaginary: bool = False) -> Truth:
+        """The derivative of <cotangent, f> with respect to one entry of one input leaf."""
+        unit = np.zeros(self.case.values[leaf].shape, dtype=complex if imaginary else float)
+        unit[at] = 1j if imaginary else 1.0
+        x = abs(complex(np.asarray(self.case.values[leaf])[at]))
+        return self._along(self._moving({leaf: unit}), x or self.smallest([leaf]), contracted=True)
+
+    def tangent(self, wrt: Sequence[int]) -> list[Truth]:
+        """The directional derivative of every output along the case's tangents."""
+        directions = dict(zip(wrt, self.case.extra, strict=True))
+        scale = self._scale(directions)
+        return self._each_output(directions, scale)
+
+    def second(self, wrt: Sequence[int], leaf: int, at: tuple[int, ...]) -> Truth:
+        """The derivative, with respect to one entry, of the directional derivative along the tangents."""
+        directions = dict(zip(wrt, self.case.extra, strict=True))
+        inner = self._step(self._scale(directions), FINE if self.exact else 14)
+        unit = np.zeros(self.case.values[leaf].shape)
+        unit[at] = 1.0
+        x = abs(float(np.asarray(self.case.values[leaf], np.float64)[at]))
+
+        def slope(t: Any) -> np.ndarray:
+            moved = [self._shifted({leaf: unit}, t, directions, s) for s in (inner, -inner)]
+            up, down = (self._contract(self.run(self.case.dims, m)) for m in moved)
+            return (up - down) / (2 * inner)
+
+        return self._along(slope, x or self.smallest([leaf]), contracted=True)
+
+    # --- the line through the case ----------------------------------------------------------------------
+
+    def _moving(self, directions: Mapping[int, np.ndarray]) -> Callable[[Any], np.ndarray]:
+        return lambda t: self._contract(self.run(self.case.dims, self._shifted(directions, t)))
+
+    def _shifted(
+        self,
+        directions: Mapping[int, np.ndarray],
+        t: Any,
+        more: Mapping[int, np.ndarray] | None = None,
+        s: Any = None,
+    ) -> list[np.ndarray]:
+        moved = list(self.inputs)
+        for shifts, step in ((directions, t), (more or {}, s)):
+            for leaf, v in shifts.items():
+                moved[leaf] = _plain(moved[leaf] + step * self._number(np.asarray(v)), moved[leaf])
+        return moved
+
+    def _contract(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """<cotangent, outputs>: without a cotangent the one scalar output."""
+        if not self.extra or self.relation in ("hvp", "jvp", "custom_jvp"):
+            return np.asarray(outputs[0])
+        moving = [o for o in outputs if o.dtype.kind not in "iub"]
+        total = sum((np.sum(c * o) for c, o in zip(self.extra, moving, strict=True)), start=0)
+        return np.asarray(getattr(total, "real", total) if self._is_complex() else total)
+
+    def _is_complex(self) -> bool:
+        return any(v.dtype.kind == "c" for v in (*self.case.values, *self.case.extra))
+
+    def _each_output(self, directions: Mapping[int, np.ndarray], scale: float) -> list[Truth]:
+        def outputs(t: Any) -> np.ndarray:
+            out = self.run(self.case.dims, self._shifted(directions, t))
+            return np.concatenate([np.asarray(o).reshape(-1) for o in out])
+
+        whole = self._along(outputs, scale, contracted=False)
+        found, start = [], 0
+        for o in self.value():
+            part = slice(start, start + o.size)
+            start += o.size
+            fields = [getattr(whole, f) for f in ("value", "error", "left", "right", "kink", "exact")]
+            found.append(Truth(*(None if f is None else f[part].reshape(o.shape) for f in fields)))  # type: ignore[arg-type]
+        return found
+
+    def smallest(self, leaves: Sequence[int]) -> float:
+        magnitudes = np.concatenate(
+            [np.abs(np.asarray(self.case.values[i]).astype(complex)).reshape(-1) for i in leaves]
+        )
+        magnitudes = magnitudes[magnitudes > 0]
+        return float(min(1.0, magnitudes.min())) if magnitudes.size else 1.0
+
+    def _scale(self, directions: Mapping[int, np.ndarray]) -> float:
+        """A step of this scale moves no entry by more than its own size."""
+        scale = np.inf
+        for leaf, v in directions.items():
+            x = np.abs(np.asarray(self.case.values[leaf]).astype(complex))
+            v = np.abs(np.asarray(v).astype(complex))
+            moving = v > 0
+            if moving.any():
+                floor = self.smallest([leaf])
+                scale = min(scale, float((np.where(x > 0, x, floor)[moving] / v[moving]).min()))
+        return scale if np.isfinite(scale) and scale > 0 else 1.0
+
+    def _step(self, scale: float, bits: int) -> Any:
+        return arb(scale) * arb(2) ** -bits if self.exact else np.longdouble(scale) * np.longdouble(2.0) ** -bits
+
+    def _along(self, line: Callable[[Any], np.ndarray], scale: float, contracted: bool) -> Truth:
+        return self._along_exact(line, scale) if self.exact else self._along_extended(line, scale)
+
+    def _along_exact(self, line: Callable[[Any], np.ndarray], scale: float) -> Truth:
+        before = ctx.prec
+        assert self.bits is not None
+        ctx.prec = self.bits
+        try:
+            coarse, fine = self._step(scale, COARSE), self._step(scale, FINE)
+            middle = line(arb(0))
+            sides = {}
+            for step in (coarse, fine):
+                up, down = line(step), line(-step)
+                sides[step is fine] = ((up - middle) / step, (middle - down) / step, (up - down) / (2 * step))
+            right, left, centre = sides[True]
+            right0, left0, centre0 = sides[False]
+            jump, jump0 = magnitude(right - left), magnitude(right0 - left0)
+            size = magnitude(centre) + magnitude(right)
+            # A jump that does not shrink with the step is a kink; a smooth function's shrinks in proportion.
+            kink = (jump > 2.0**-60 * size) & (jump > 2.0 ** -((FINE - COARSE) / 2) * jump0)
+            drift = magnitude(centre - centre0)
+            wild = magnitude(right) > 2.0**8 * magnitude(right0) + 2.0**-40  # grows: no finite derivative
+            value = to_floats(centre)
+            value = np.where(np.isfinite(value) & ~wild, value, np.inf)
+            error = radius(centre) + drift
+            return Truth(value, error, to_floats(left), to_floats(right), kink, np.asarray(centre, dtype=object))
+        finally:
+            ctx.prec = before
+
+    def _along_extended(self, line: Callable[[Any], np.ndarray], scale: float) -> Truth:
+        middle = np.asarray(line(np.longdouble(0)))
+        steps = [self._step(scale, k) for k in (6, 9, 12, 15, 18)]
+        ups, downs = [np.asarray(line(s)) for s in steps], [np.asarray(line(-s)) for s in steps]
+        centres = [(u - d) / (2 * s) for u, d, s in zip(ups, downs, steps, strict=True)]
+        better = [(64 * b - a) / 63 for a, b in zip(centres, centres[1:], strict=False)]
+        gaps = np.stack([np.abs(b - a) for a, b in zip(better, better[1:], strict=False)])
+        gaps = np.where(np.isfinite(gaps), gaps, np.inf)
+        best = np.argmin(gaps, axis=0)
+        value = np.choose(best, np.stack(better[1:]))
+        noise = np.abs(middle) * np.finfo(np.longdouble).eps / steps[-1]
+        error = 4 * np.min(gaps, axis=0) + noise * 0 + np.finfo(np.longdouble).eps * np.abs(value)
+        right, left = (ups[-1] - middle) / steps[-1], (middle - downs[-1]) / steps[-1]
+        jump = np.abs(right - left)
+        jump0 = np.abs((ups[1] - middle) / steps[1] - (middle - downs[1]) / steps[1])
+        kink = (jump > 2.0**-4 * jump0) & (jump > 2.0**-10 * (np.abs(right) + np.abs(left))) & (jump > 8 * noise)
+        return Truth(*(np.asarray(a, np.float64) for a in (value, error, left, right)), np.asarray(kink))
+
+
+def to_balls(x: np.ndarray) -> np.ndarray:
+    """Exact balls of a floating array."""
+    return np.asarray(_TO_BALLS(np.asarray(x)), dtype=object).reshape(np.shape(x))
+
+
+_TO_BALLS = np.frompyfunc(to_ball, 1, 1)
+
+
+def _plain(x: Any, like: np.ndarray) -> np.ndarray:
+    out = np.asarray(x, dtype=like.dtype if like.dtype == object else None)
+    return out.reshape(like.shape)
+
+
+def _elementwise(function: Callable[[Any], Any], dtype: Any = np.float64) -> Callable[[Any], np.ndarray]:
+    vectorised = np.frompyfunc(function, 1, 1)
+    return lambda x: np.asarray(vectorised(np.asarray(x, dtype=object)), dtype=dtype)
+
+
+def _magnitude(x: Any) -> float:
+    size = abs(x)
+    size = size if isinstance(size, arb) else arb(size)
+    return float(size.mid()) if size.is_finite() else float("inf")
+
+
+def _float(x: Any) -> complex:
+    if hasattr(x, "imag") and not isinstance(x, arb | float | int):
+        return complex(float(x.real.mid()), float(x.imag.mid()))
+    x = x if isinstance(x, arb) else arb(x)
+    if x.is_nan():
+        return float("nan")
+    return float(x.mid()) if x.is_finite() else float("inf")
+
+
+def _radius(x: Any) -> float:
+    if hasattr(x, "imag") and not isinstance(x, arb | float | int):
+        return float(x.real.rad()) + float(x.imag.rad())
+    return float(x.rad()) if isinstance(x, arb) else 0.0
+
+
+magnitude = _elementwise(_magnitude)
+radius = _elementwise(_radius)
+
+
+def to_floats(x: np.ndarray) -> np.ndarray:
+    """The midpoints of balls, in float64 or complex128."""
+    out = np.asarray(np.frompyfunc(_float, 1, 1)(np.asarray(x, dtype=object)))
+    complex_valued = any(isinstance(v, complex) for v in out.reshape(-1))
+    return out.astype(np.complex128 if complex_valued else np.float64)

@@ -1,0 +1,214 @@
+"""The pool: workers, each with limits on silence and memory. A claim that hangs or dies is named; the rest goes on."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from verify.worker import receive, send
+
+SILENCE = float(os.environ.get("VERIFY_SILENCE_SECONDS", 90))
+"""Seconds without a sign of life after which a worker is stopped."""
+MEMORY = float(os.environ.get("VERIFY_MEMORY_GIB", 6)) * 2**30
+POLL = 0.25
+
+
+class WorkerLost(Exception):
+    """The worker was stopped, or died; the message says why."""
+
+
+@dataclass
+class Remote:
+    """One worker process and what it is doing."""
+
+    targets: Sequence[str]
+    process: subprocess.Popen[bytes] = field(init=False)
+    busy: Any = None
+    since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        root = str(Path(__file__).resolve().parent.parent)
+        path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
+        environment = {
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            **os.environ,
+            "PYTHONPATH": path,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from verify.worker import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops its workers
+        )
+        self.busy = None
+
+    def ask(self, method: str, *arguments: Any) -> None:
+        assert self.process.stdin is not None
+        self.since = time.monotonic()
+        try:
+            send(self.process.stdin, (method, *arguments))
+        except OSError:
+            raise WorkerLost(self._how_it_died()) from None
+
+    def answer(self) -> tuple[str, Any]:
+        """The next message; blocks until there is one."""
+        assert self.process.stdout is not None
+        try:
+            kind, content = receive(self.process.stdout)
+        except EOFError:
+            raise WorkerLost(self._how_it_died()) from None
+        self.since = time.monotonic()
+        return kind, content
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """One request, answered; stopped at the limits."""
+        self.ask(method, *arguments)
+        selector = selectors.DefaultSelector()
+        assert self.process.stdout is not None
+        selector.register(self.process.stdout, selectors.EVENT_READ)
+        while True:
+            if selector.select(POLL):
+                kind, content = self.answer()
+                if kind == "answer":
+                    return content
+                if kind == "failed":
+                    raise RuntimeError(content)
+            self.check()
+
+    def check(self) -> None:
+        """Stops the worker if it is beyond a limit."""
+        quiet = time.monotonic() - self.since
+        if quiet > SILENCE:
+            self.stop()
+            raise WorkerLost(f"made no progress for {SILENCE:.0f} s and was stopped")
+        used = self._memory()
+        if used > MEMORY:
+            self.stop()
+            raise WorkerLost(f"used {used / 2**30:.1f} GiB of memory (limit {MEMORY / 2**30:.0f}) and was stopped")
+
+    def _memory(self) -> int:
+        try:
+            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):  # no /proc here: no limit
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def _how_it_died(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        code = self.process.returncode
+        if code is not None and code < 0:
+            return f"ended its process by {signal.Signals(-code).name}"
+        return f"ended its process (exit code {code})"
+
+    def stop(self) -> None:
+        with suppress(OSError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(OSError, subprocess.TimeoutExpired):
+            self.process.wait(5)
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+
+@dataclass
+class Pool:
+    """Some workers that have loaded the same targets."""
+
+    targets: Sequence[str]
+    workers: list[Remote] = field(default_factory=list)
+
+    def grow(self, count: int) -> None:
+        while len(self.workers) < count:
+            self.workers.append(self._fresh())
+
+    def _fresh(self) -> Remote:
+        worker = Remote(self.targets)
+        self._reload(worker)
+        return worker
+
+    def _reload(self, worker: Remote) -> None:
+        for target in self.targets:
+            worker.call("load", target)
+
+    def judge(
+        self,
+        tasks: Sequence[tuple[Any, Callable[[], tuple[Any, ...]]]],
+        progress: Callable[[Any, int], None],
+        enough: Callable[[], bool],
+    ) -> Iterator[tuple[Any, Any, str | None]]:
+        """Runs tasks ``(key, arguments)`` on all workers; yields ``(key, answer, why lost)`` as they end."""
+        waiting = list(reversed(tasks))
+        selector = selectors.DefaultSelector()
+        for worker in self.workers:
+            self._listen(selector, worker)
+            self._next(worker, waiting, enough)
+        while any(w.busy is not None for w in self.workers):
+            for event, _ in selector.select(POLL):
+                worker = event.data
+                if worker.busy is None:
+                    continue
+                try:
+                    kind, content = worker.answer()
+                except WorkerLost as lost:
+                    yield self._replaced(selector, worker, str(lost))
+                    self._next(worker, waiting, enough)
+                    continue
+                if kind == "progress":
+                    progress(worker.busy, content)
+                    continue
+                key, worker.busy = worker.busy, None
+                yield (key, content, None) if kind == "answer" else (key, None, str(content))
+                self._next(worker, waiting, enough)
+            for worker in self.workers:
+                if worker.busy is None:
+                    continue
+                try:
+                    worker.check()
+                except WorkerLost as lost:
+                    yield self._replaced(selector, worker, str(lost))
+                    self._next(worker, waiting, enough)
+
+    def _listen(self, selector: selectors.BaseSelector, worker: Remote) -> None:
+        assert worker.process.stdout is not None
+        selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+
+    def _next(self, worker: Remote, waiting: list[Any], enough: Callable[[], bool]) -> None:
+        if waiting and not enough():
+            key, arguments = waiting.pop()
+            worker.busy = key
+            worker.ask("judge", *arguments())
+
+    def _replaced(self, selector: selectors.BaseSelector, worker: Remote, why: str) -> tuple[Any, Any, str]:
+        """A fresh process in place of a lost one."""
+        key = worker.busy
+        with suppress(KeyError, ValueError):
+            assert worker.process.stdout is not None
+            selector.unregister(worker.process.stdout)
+        worker.stop()
+        worker.start()
+        self._reload(worker)
+        self._listen(selector, worker)
+        return key, None, why
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.stop()

@@ -1,0 +1,224 @@
+"""What a claim's two sides compute: for every relation, hand and reference as functions of the same inputs.
+
+Both take ``arguments`` (a dict in the reference's order) and ``extra`` (a cotangent, or tangents by argument)
+and return a flat, labelled tuple of leaves, so that they can be compared leaf by leaf.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from handgrad.claims import Claim
+
+TANGENTS = ("jvp", "hvp", "custom_jvp")
+COTANGENTS = ("vjp", "custom_vjp")
+DERIVATIVES = ("gradient", "vjp", "jvp", "value_and_gradient", "hvp", "custom_vjp", "custom_jvp")
+
+
+class StructureMismatch(Exception):
+    """The hand function's output has other leaves or shapes than the reference's: a `shape` mistake."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Leaves with a label each: ``W``, ``params[0].b``, ``value``."""
+
+    labels: tuple[str, ...]
+    leaves: tuple[Any, ...]
+
+
+def is_inexact(x: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+
+
+def labelled(prefix: str, tree: Any) -> Labelled:
+    """The leaves of a pytree, labelled from ``prefix``; ``None`` counts as a leaf."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: x is None)
+    return Labelled(
+        tuple(prefix + jax.tree_util.keystr(path) for path, _ in flat), tuple(leaf for _, leaf in flat)
+    )
+
+
+def inexact_part(prefix: str, tree: Any) -> Labelled:
+    both = labelled(prefix, tree)
+    kept = [
+        (k, x)
+        for k, x in zip(both.labels, both.leaves, strict=True)
+        if x is not None and not isinstance(x, str) and not callable(x) and is_inexact(x)
+    ]
+    return Labelled(tuple(k for k, _ in kept), tuple(x for _, x in kept))
+
+
+def wrt_of(claim: Claim, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The arguments differentiated: those claimed, or every inexact one for a custom rule."""
+    if claim.wrt or claim.relation not in ("custom_vjp", "custom_jvp"):
+        return claim.wrt
+    return tuple(k for k, v in arguments.items() if inexact_part(k, v).leaves)
+
+
+class Sides:
+    """The two sides of one claim, and its primal."""
+
+    def __init__(self, claim: Claim):
+        self.claim = claim
+        self.hand_call = _call(claim.hand)
+        self.reference_call = _call(claim.reference)
+
+    def primal(self, arguments: Mapping[str, Any]) -> Labelled:
+        """The reference's own value: what is differentiated."""
+        return labelled("value", self.reference_call(arguments))
+
+    def reference(self, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> Labelled:
+        """What the hand function must equal, by automatic differentiation of the reference."""
+        claim, call = self.claim, self.reference_call
+        if claim.relation in ("equal_to", "at_most"):
+            return labelled("value", call(arguments))
+        names = wrt_of(claim, arguments)
+        return self._derivative(call, arguments, extra, names)
+
+    def hand(self, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> Labelled:
+        claim, call = self.claim, self.hand_call
+        names = wrt_of(claim, arguments)
+        if claim.relation in ("custom_vjp", "custom_jvp"):
+            return self._derivative(call, arguments, extra, names)
+        if claim.relation in ("equal_to", "at_most"):
+            return labelled("value", call(arguments))
+        if claim.relation in ("jvp", "hvp"):
+            out = call(arguments, {f"d{k}": extra[f"d{k}"] for k in names})
+        elif claim.relation == "vjp":
+            out = call(arguments, {"cotangent": extra["cotangent"]})
+        else:
+            out = call(arguments)
+        return self._label_hand(out, names, arguments)
+
+    def _label_hand(self, out: Any, names: tuple[str, ...], arguments: Mapping[str, Any]) -> Labelled:
+        relation = self.claim.relation
+        if relation == "jvp":
+            return labelled("tangent", out)
+        value: tuple[Labelled, ...] = ()
+        if relation == "value_and_gradient":
+            if not isinstance(out, tuple | list) or len(out) != 2:
+                raise StructureMismatch(
+                    f"returns {_describe(out)}; value_and_gradient_of wants the pair (value, gradient)"
+                )
+            value, out = (labelled("value", out[0]),), out[1]
+        if self.claim.wrt_is_tuple:
+            if not isinstance(out, tuple | list) or len(out) != len(names):
+                raise StructureMismatch(
+                    f"returns {_describe(out)}; wrt={names!r} wants a tuple of {len(names)}, one for each name"
+                )
+            parts = tuple(_filled(k, o, arguments[k]) for k, o in zip(names, out, strict=True))
+        else:
+            parts = (_filled(names[0], out, arguments[names[0]]),)
+        return _joined(*value, *parts)
+
+    def _derivative(
+        self, call: Callable[..., Any], arguments: Mapping[str, Any], extra: Mapping[str, Any], names: Any
+    ) -> Labelled:
+        relation = self.claim.relation
+        moving = {k: arguments[k] for k in names}
+        split = {k: _partition(v) for k, v in moving.items()}
+        point = {k: leaves for k, (leaves, _) in split.items()}
+
+        def function(point: Mapping[str, Any]) -> Any:
+            return call({**arguments, **{k: split[k][1](point[k]) for k in names}})
+
+        def scalar(point: Mapping[str, Any]) -> Any:
+            out = function(point)
+            value = jnp.asarray(out)
+            if value.shape != ():
+                raise TypeError(
+                    f"the reference returns shape {value.shape}; {relation}_of wants a scalar: use vjp_of"
+                )
+            return value
+
+        def by_name(gradient: Mapping[str, Any]) -> Labelled:
+            return _joined(*(Labelled(inexact_part(k, moving[k]).labels, tuple(gradient[k])) for k in names))
+
+        tangent = {k: _inexact_leaves(extra[f"d{k}"]) for k in names} if relation in TANGENTS else {}
+        if relation == "gradient":
+            return by_name(jax.grad(scalar)(point))
+        if relation == "value_and_gradient":
+            value, gradient = jax.value_and_grad(scalar)(point)
+            return _joined(Labelled(("value",), (value,)), by_name(gradient))
+        if relation == "hvp":
+            return by_name(jax.jvp(jax.grad(scalar), (point,), (tangent,))[1])
+        if relation == "jvp":
+            return labelled("tangent", jax.jvp(function, (point,), (tangent,))[1])
+        if relation == "custom_jvp":
+            value, moved = jax.jvp(function, (point,), (tangent,))
+            return _joined(labelled("value", value), labelled("tangent", moved))
+        value, pull = jax.vjp(function, point)
+        gradient = by_name(pull(extra["cotangent"])[0])
+        return gradient if relation == "vjp" else _joined(labelled("value", value), gradient)
+
+
+def _partition(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The inexact leaves of a pytree, and how to put others in their place."""
+    leaves, treedef = jax.tree_util.tree_flatten(tree)
+    moving = [not isinstance(x, str) and not callable(x) and is_inexact(x) for x in leaves]
+
+    def rebuild(new: list[Any]) -> Any:
+        replacing = iter(new)
+        return treedef.unflatten(
+            [next(replacing) if m else x for m, x in zip(moving, leaves, strict=True)]
+        )
+
+    return [x for m, x in zip(moving, leaves, strict=True) if m], rebuild
+
+
+def _inexact_leaves(tree: Any) -> list[Any]:
+    return [x for x in jax.tree_util.tree_leaves(tree) if x.dtype != jax.dtypes.float0]
+
+
+def _filled(name: str, out: Any, argument: Any) -> Labelled:
+    """The gradient of one argument; a missing one (None) stands for zeros, as in a custom rule of JAX."""
+    target = labelled(name, argument)
+    wanted = inexact_part(name, argument)
+    if out is None:
+        return Labelled(wanted.labels, tuple(jnp.zeros_like(x) for x in wanted.leaves))
+    got = labelled(name, out)
+    if got.labels == target.labels and target.labels != wanted.labels:
+        pairs = dict(zip(got.labels, got.leaves, strict=True))
+        got = Labelled(wanted.labels, tuple(pairs[k] for k in wanted.labels))
+    if len(got.leaves) != len(wanted.leaves):
+        raise StructureMismatch(
+            f"returns {len(got.leaves)} arrays ({', '.join(got.labels)}) as the derivative of {name!r}, "
+            f"which has {len(wanted.leaves)} ({', '.join(wanted.labels)})"
+        )
+    leaves = tuple(
+        jnp.zeros_like(like) if x is None else x for x, like in zip(got.leaves, wanted.leaves, strict=True)
+    )
+    return Labelled(wanted.labels, leaves)
+
+
+def _joined(*parts: Labelled) -> Labelled:
+    return Labelled(sum((p.labels for p in parts), ()), sum((p.leaves for p in parts), ()))
+
+
+def _call(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls with a dict of arguments: by name, or in order where the function names them otherwise."""
+    parameters = inspect.signature(function).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    by_position = any(p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL) for p in parameters.values())
+
+    def call(arguments: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> Any:
+        extra = extra or {}
+        if by_position or not (takes_any or set(arguments) <= set(parameters)):
+            return function(*arguments.values(), **extra)
+        return function(**arguments, **extra)
+
+    return call
+
+
+def _describe(out: Any) -> str:
+    if isinstance(out, tuple | list):
+        return f"a {type(out).__name__} of {len(out)}"
+    return f"one {type(out).__name__} of shape {np.shape(out)}" if hasattr(out, "shape") else repr(out)

@@ -1,0 +1,94 @@
+"""Replaying: a recorded case from its stored bits, in whatever process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from verify.cases import Case, Draws
+from verify.collect import TargetError, collect
+from verify.compiled import CompiledCell
+from verify.engine import Arrays, Engine
+from verify.formula import examine
+from verify.record import ClaimRecord
+from verify.session import Replay, UsageError
+
+
+def replay_case(record: ClaimRecord, arrays: Mapping[str, np.ndarray], seed: int) -> Replay:
+    """Evaluates hand, reference and oracle at the stored inputs and compares with what was recorded."""
+    stored = record.counterexample
+    assert stored is not None
+    try:
+        claims, _ = collect(record.target.partition("#")[0])
+    except TargetError as error:
+        raise UsageError(f"cannot replay {stored.id}: {error}") from None
+    claim = next((c for c in claims if c.name == record.name and c.relation == record.relation), claims[0])
+    engine = Engine(claim, Draws(claim, seed))
+    case = _restored(engine, stored, arrays)
+    hand, reference = evaluate(engine, case, stored.backend, stored.mode)
+    wide = engine.wide(case)
+    examined = examine(engine.formula(case), claim.relation, case, *wide)
+    labels = engine.formula(case).labels
+    oracle = {
+        k: np.where(np.isnan(t), r, t) for k, t, r in zip(labels, examined.truth, wide[1], strict=True)
+    }
+    now = {"hand": dict(zip(labels, hand, strict=True)), "reference": dict(zip(labels, reference, strict=True))}
+    before = {"hand": stored.hand, "reference": stored.reference}
+    changed = [
+        f"{side} {k}" for side in now for k, v in now[side].items() if not _same(v, before[side].get(k))
+    ]
+    message = (
+        "identical, bit for bit, to what was recorded"
+        if not changed
+        else f"differs from what was recorded: {', '.join(changed)} (has the code, or a library, changed?)"
+    )
+    inputs = dict(stored.inputs) | dict(arrays)
+    return Replay(
+        record.name, stored.id, dict(stored.dims), inputs, now["hand"], now["reference"], oracle,
+        not changed, message,
+    )  # fmt: skip
+
+
+def _restored(engine: Engine, stored: Any, arrays: Mapping[str, np.ndarray]) -> Case:
+    """The case with the stored arrays in place of drawn ones, and the structure that they fit."""
+    index, dtype = _index_of(stored.id), stored.dtype
+    case = engine.case(index, dtype)
+    labels = [leaf.label for leaf in case.structure.leaves]
+    if not set(labels) <= set(arrays):
+        raise UsageError(
+            f"cannot replay {stored.id}: the claim's arguments are now {', '.join(labels)}, "
+            f"recorded were {', '.join(arrays)}"
+        )
+    case = replace(case, dims=dict(stored.dims), values=tuple(arrays[k] for k in labels))
+    traced = engine.traced(case.structure, dtype, case.dims)
+    return replace(case, extra=tuple(arrays[k] for k in traced.extra_labels))
+
+
+def _index_of(case_id: str) -> int:
+    return int(case_id.removesuffix("-shrunk").rsplit("-", 1)[1])
+
+
+def evaluate(engine: Engine, case: Case, backend: str, mode: str) -> tuple[Arrays, Arrays]:
+    """Both sides where the case was recorded: the numpy engine in the case's dtype, or a compiled cell."""
+    if backend != "numpy":
+        cell = CompiledCell(engine, backend, case.dtype, mode)
+        cell.prepare(case)
+        return cell.one(case)
+    return engine.wide(case) if case.dtype == engine.formula_dtype else engine.native(case)
+
+
+def _same(now: np.ndarray, before: Any) -> bool:
+    if before is None or isinstance(before, Mapping) and "shape" in before:  # a summary of a large array
+        return before is not None and list(before["shape"]) == list(now.shape)
+    return bool(np.array_equal(now, _numbers(before, now.dtype), equal_nan=True))
+
+
+def _numbers(x: Any, dtype: Any) -> np.ndarray:
+    if isinstance(x, list):
+        return np.array([_numbers(v, dtype) for v in x], dtype)
+    if isinstance(x, Mapping):
+        return np.array(complex(float(x["re"]), float(x["im"])), dtype)
+    return np.array(float(x), dtype)

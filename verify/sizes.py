@@ -1,0 +1,111 @@
+"""Sizes: how large each named dimension is in a case.
+
+Small and unequal sizes find most mistakes cheaply; ones, equal pairs, primes and sizes beside powers of two
+find the rest.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+LARGEST_CASE = 4096
+"""Entries of one array in a randomly drawn case; fixed sizes may exceed it."""
+
+BESIDE_POWERS = (31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257)
+ARITHMETIC = {
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "max": max,
+    "min": min,
+    "non_negative": lambda a: max(a, 0),
+}
+
+
+class SizeError(ValueError):
+    """A size expression that cannot be evaluated, or no sizes that make every axis positive."""
+
+
+@lru_cache(maxsize=4096)
+def _compiled(text: str) -> CodeType:
+    tree = ast.parse(text, mode="eval")
+    allowed = (
+        ast.Expression, ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant, ast.Load, ast.Call,
+        ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod, ast.Pow, ast.USub,
+    )  # fmt: skip
+    if any(not isinstance(node, allowed) for node in ast.walk(tree)):
+        raise SizeError(f"the size {text!r} is no arithmetic of dimension names and whole numbers")
+    return compile(tree, "<size>", "eval")
+
+
+def size_of(text: str, dims: Mapping[str, Any]) -> Any:
+    """Evaluates a size expression: ``"n+1"``, ``"2*n"``, JAX's own ``"floordiv(n, 2)"``."""
+    if text.isdigit():
+        return int(text)
+    if text in dims:
+        return dims[text]
+    try:
+        return eval(_compiled(text), {"__builtins__": {}}, {**ARITHMETIC, **dims})
+    except SizeError:
+        raise
+    except Exception as error:
+        raise SizeError(f"the size {text!r} cannot be evaluated: {error}") from None
+
+
+def draw_sizes(
+    rng: np.random.Generator, dims: Sequence[str], shapes: Sequence[Sequence[str]], index: int | None = None
+) -> dict[str, int]:
+    """Sizes for every dimension name. The first indices cover the corner cases in a fixed order."""
+    sizes = dict(zip(dims, _proposal(rng, len(dims), index), strict=True))
+    for _ in range(64):
+        axes = [[size_of(a, sizes) for a in shape] for shape in shapes]
+        if any(a < 1 for shape in axes for a in shape):
+            sizes = {k: v + 1 for k, v in sizes.items()}
+            continue
+        largest = max((int(np.prod(shape, dtype=np.int64)) for shape in axes), default=1)
+        if largest <= LARGEST_CASE or all(v == 1 for v in sizes.values()):
+            return sizes
+        widest = max(sizes, key=lambda k: sizes[k])
+        shrunk = {**sizes, widest: max(1, sizes[widest] // 2)}
+        if any(size_of(a, shrunk) < 1 for shape in shapes for a in shape):
+            return sizes
+        sizes = shrunk
+    raise SizeError(
+        f"no sizes of {', '.join(dims)} make every axis of {', '.join(' '.join(s) for s in shapes)} at least 1"
+    )
+
+
+def _proposal(rng: np.random.Generator, count: int, index: int | None) -> list[int]:
+    primes = [2, 3, 5, 7, 4, 6, 1]
+    fixed = [
+        [1] * count,
+        [primes[i % 7] for i in range(count)],
+        [primes[(count - 1 - i) % 7] for i in range(count)],
+        [3] * count,
+        *([1 if i == j else primes[(i + 1) % 7] for i in range(count)] for j in range(min(count, 4))),
+        *([9 if i == j else primes[i % 4] for i in range(count)] for j in range(min(count, 4))),
+    ]
+    if index is not None and index < len(fixed):
+        return fixed[index]
+    kind = rng.random()
+    if kind < 0.30:
+        sizes = rng.integers(1, 5, count)
+    elif kind < 0.88:
+        top = 16 if kind < 0.68 else 32
+        sizes = np.exp(rng.uniform(0, np.log(top + 0.999), count)).astype(int)
+    elif kind < 0.92:
+        sizes = np.full(count, rng.integers(1, 9))
+    elif kind < 0.96:
+        sizes = rng.integers(1, 5, count)
+        if count:
+            sizes[rng.integers(count)] = rng.choice(BESIDE_POWERS)
+    else:
+        sizes = rng.integers(1, 9, count)
+        if count:
+            sizes[rng.integers(count)] = 1
+    return [int(s) for s in sizes]

@@ -1,0 +1,284 @@
+"""Traces: a claim's hand, reference and primal as programs, with symbolic dimensions where JAX allows.
+
+A structure is traced once per dtype. Where a function branches on a size, or an operation has no symbolic
+form, it is traced anew for every shape (``concrete``); where a primitive has no translation, compiled JAX evaluates
+it (``jax``). ``Traced.engine`` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from verify.cases import Structure
+from verify.program import Program, Untranslatable, translate
+from verify.relations import (
+    COTANGENTS,
+    TANGENTS,
+    Labelled,
+    Sides,
+    StructureMismatch,
+    inexact_part,
+    labelled,
+    wrt_of,
+)
+from verify.sizes import size_of
+from verify.values import numpy_dtype
+
+
+class ReferenceRaised(Exception):
+    """The reference, or JAX differentiating it, raised."""
+
+
+class HandRaised(Exception):
+    """The hand-written function raised."""
+
+
+@dataclass(frozen=True)
+class OpaqueProgram:
+    """A function that only JAX can evaluate, compiled anew for every shape."""
+
+    function: Callable[..., Any]
+    dtype: str
+
+    def link(self, arithmetic: Any) -> Callable[[Mapping[str, int], Sequence[Any]], tuple[np.ndarray, ...]]:
+        compiled = jax.jit(self.function)
+
+        def call(dims: Mapping[str, int], inputs: Sequence[Any]) -> tuple[np.ndarray, ...]:
+            with precision_of(self.dtype):
+                return tuple(np.asarray(x) for x in compiled(*inputs))
+
+        return call
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """The programs of one structure in one dtype. Outputs carry labels; ``extra`` are cotangent or tangents."""
+
+    engine: str
+    dtype: str
+    hand: Program | OpaqueProgram
+    reference: Program | OpaqueProgram
+    primal: Program | OpaqueProgram
+    labels: tuple[str, ...]
+    hand_shapes: tuple[tuple[str, ...], ...]
+    reference_shapes: tuple[tuple[str, ...], ...]
+    hand_dtypes: tuple[str, ...]
+    reference_dtypes: tuple[str, ...]
+    primal_dtypes: tuple[str, ...]
+    primal_shapes: tuple[tuple[str, ...], ...]
+    extra_labels: tuple[str, ...]
+    extra_shapes: tuple[tuple[tuple[str, ...], str], ...]
+    wrt: tuple[int, ...]
+    """For every output of a gradient, the index of the input leaf that it belongs to."""
+    mismatch: str | None = None
+    """Why the outputs cannot be compared at all."""
+    reason: str | None = None
+    """Why the trace is not symbolic."""
+
+
+@contextmanager
+def precision_of(dtype: str) -> Any:
+    """64-bit types for the float64 cells only; everything else is the user's own configuration."""
+    with jax.enable_x64(dtype == "float64"):
+        yield
+
+
+def trace(
+    sides: Sides, structure: Structure, dtype: str, dims: Mapping[str, int], symbolic: bool = True
+) -> Traced:
+    """Traces with symbolic dimensions, else for the sizes ``dims``."""
+    reason = None
+    if structure.dims and symbolic:
+        try:
+            return _trace(sides, structure, dtype, None)
+        except Exception as error:  # anything at all: the concrete trace decides whose fault it is
+            reason = f"no symbolic sizes: {_first_line(error)}"
+    return _trace(sides, structure, dtype, dims, reason)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What must be known before hand and reference can be called: inputs, and the cotangent or tangents."""
+
+    avals: list[Any]
+    primal: Callable[..., Any]
+    jaxpr: Any
+    moving: Mapping[str, Labelled]
+    extra_labels: tuple[str, ...]
+    extra_avals: list[Any]
+    build_extra: Callable[[Mapping[str, Any], Sequence[Any]], dict[str, Any]]
+
+
+def survey(sides: Sides, structure: Structure, dtype: str, sizes: Mapping[str, Any]) -> Survey:
+    """Traces the primal at these sizes, symbolic or not."""
+    avals = [
+        jax.ShapeDtypeStruct(
+            tuple(size_of(a, sizes) for a in leaf.shape) + ((2,) if leaf.kind == "key" else ()),
+            numpy_dtype(leaf.in_dtype(dtype)),
+        )
+        for leaf in structure.leaves
+    ]
+    seen: dict[str, Any] = {}
+
+    def primal(*flat: Any) -> tuple[Any, ...]:
+        arguments = structure.build(flat)
+        out = sides.reference_call(arguments)
+        seen["output"] = jax.tree_util.tree_map(lambda x: (jnp.shape(x), jnp.result_type(x)), out)
+        seen["output_tree"] = jax.tree_util.tree_structure(out)
+        seen["wrt"] = wrt_of(sides.claim, arguments)
+        seen["moving"] = {k: inexact_part(k, arguments[k]) for k in seen["wrt"]}
+        return tuple(jnp.asarray(x) for x in inexact_part("value", out).leaves)
+
+    try:
+        jaxpr = jax.make_jaxpr(primal)(*avals)
+    except Exception as error:
+        raise ReferenceRaised(_first_line(error)) from error
+    return Survey(avals, primal, jaxpr, seen["moving"], *_extra(sides, seen, avals))
+
+
+def extra_builder(sides: Sides, structure: Structure, dims: Mapping[str, int], dtype: str) -> Any:
+    """How to turn flat cotangents or tangents into what hand and reference take."""
+    with precision_of(dtype):
+        return survey(sides, structure, dtype, dims).build_extra
+
+
+def _trace(
+    sides: Sides,
+    structure: Structure,
+    dtype: str,
+    dims: Mapping[str, int] | None,
+    reason: str | None = None,
+) -> Traced:
+    with precision_of(dtype):
+        if dims is None:
+            symbols = jax.export.symbolic_shape(", ".join(structure.dims))
+            sizes: Mapping[str, Any] = dict(zip(structure.dims, symbols, strict=True))
+        else:
+            sizes = dims
+        known = survey(sides, structure, dtype, sizes)
+        avals, extra_avals, build_extra = known.avals, known.extra_avals, known.build_extra
+        primal, primal_jaxpr = known.primal, known.jaxpr
+        count, seen = len(avals), {}
+
+        def side(which: str) -> Callable[..., tuple[Any, ...]]:
+            function = getattr(sides, which)
+
+            def run(*flat: Any) -> tuple[Any, ...]:
+                arguments = structure.build(flat[:count])
+                out: Labelled = function(arguments, build_extra(arguments, flat[count:]))
+                if which == "hand" and (bad := [x for x in out.leaves if x is None]):
+                    raise StructureMismatch(f"returns {bad[0]} where an array was wanted")
+                leaves = tuple(jnp.asarray(x) for x in out.leaves)
+                if sides.claim.relation in ("jvp", "custom_jvp", "equal_to", "at_most", "custom_vjp"):
+                    kept = [i for i, x in enumerate(leaves) if x.dtype != jax.dtypes.float0]
+                    out = Labelled(tuple(out.labels[i] for i in kept), tuple(leaves[i] for i in kept))
+                    leaves = out.leaves
+                seen[which] = out.labels
+                return leaves
+
+            return run
+
+        try:
+            reference_jaxpr = jax.make_jaxpr(side("reference"))(*avals, *extra_avals)
+        except Exception as error:
+            raise ReferenceRaised(_first_line(error)) from error
+        mismatch = None
+        try:
+            hand_jaxpr = jax.make_jaxpr(side("hand"))(*avals, *extra_avals)
+        except StructureMismatch as error:
+            mismatch, hand_jaxpr = str(error), reference_jaxpr
+            seen["hand"] = seen["reference"]
+        except Exception as error:
+            raise HandRaised(_first_line(error)) from error
+    if mismatch is None and len(hand_jaxpr.out_avals) != len(reference_jaxpr.out_avals):
+        mismatch = (
+            f"returns {len(hand_jaxpr.out_avals)} arrays ({', '.join(seen['hand'])}), "
+            f"wanted {len(reference_jaxpr.out_avals)} ({', '.join(seen['reference'])})"
+        )
+    programs, opaque = [], None
+    for which, jaxpr in (("hand", hand_jaxpr), ("reference", reference_jaxpr), ("primal", primal_jaxpr)):
+        try:
+            programs.append(translate(jaxpr))
+        except Untranslatable as error:
+            opaque = f"no NumPy form of {error}"
+            programs.append(OpaqueProgram(primal if which == "primal" else side(which), dtype))
+    labels = [leaf.label for leaf in structure.leaves]
+    return Traced(
+        engine="jax" if opaque else "symbolic" if dims is None or not structure.dims else "concrete",
+        dtype=dtype,
+        hand=programs[0],
+        reference=programs[1],
+        primal=programs[2],
+        labels=seen["reference"],
+        hand_shapes=tuple(_shape(a) for a in hand_jaxpr.out_avals),
+        reference_shapes=tuple(_shape(a) for a in reference_jaxpr.out_avals),
+        hand_dtypes=tuple(str(a.dtype) for a in hand_jaxpr.out_avals),
+        reference_dtypes=tuple(str(a.dtype) for a in reference_jaxpr.out_avals),
+        primal_dtypes=tuple(str(a.dtype) for a in primal_jaxpr.out_avals),
+        primal_shapes=tuple(_shape(a) for a in primal_jaxpr.out_avals),
+        extra_labels=known.extra_labels,
+        extra_shapes=tuple((_shape(a), str(a.dtype)) for a in extra_avals),
+        wrt=tuple(labels.index(k) for part in known.moving.values() for k in part.labels),
+        mismatch=mismatch,
+        reason=opaque or reason,
+    )
+
+
+def _extra(
+    sides: Sides, seen: Mapping[str, Any], avals: Sequence[Any]
+) -> tuple[tuple[str, ...], list[Any], Callable[[Mapping[str, Any], Sequence[Any]], dict[str, Any]]]:
+    """The cotangent or tangents of a relation: labels, shapes, and how to hand them to a function."""
+    relation = sides.claim.relation
+    if relation in COTANGENTS:
+        is_pair = lambda x: isinstance(x, tuple) and len(x) == 2 and isinstance(x[0], tuple)  # noqa: E731
+        outputs = jax.tree_util.tree_leaves(seen["output"], is_leaf=is_pair)
+        moving = [jnp.issubdtype(d, jnp.inexact) for _, d in outputs]
+        treedef = seen["output_tree"]
+        names = labelled("cotangent", treedef.unflatten(list(range(len(outputs))))).labels
+
+        def cotangent(_: Mapping[str, Any], flat: Sequence[Any]) -> dict[str, Any]:
+            given = iter(flat)
+            leaves = [
+                next(given) if m else np.zeros(s, jax.dtypes.float0)
+                for m, (s, _) in zip(moving, outputs, strict=True)
+            ]
+            return {"cotangent": treedef.unflatten(leaves)}
+
+        kept = [(n, s, d) for n, m, (s, d) in zip(names, moving, outputs, strict=True) if m]
+        return tuple(n for n, _, _ in kept), [jax.ShapeDtypeStruct(s, d) for _, s, d in kept], cotangent
+    if relation in TANGENTS:
+        labels = [k for part in seen["moving"].values() for k in part.labels]
+        shapes = [
+            jax.ShapeDtypeStruct(x.shape, x.dtype) for part in seen["moving"].values() for x in part.leaves
+        ]
+
+        def tangents(arguments: Mapping[str, Any], flat: Sequence[Any]) -> dict[str, Any]:
+            given = iter(flat)
+
+            def tangent_of(x: Any) -> Any:
+                if isinstance(x, str) or callable(x):
+                    return x
+                if jnp.issubdtype(jnp.result_type(x), jnp.inexact):
+                    return next(given)
+                return np.zeros(jnp.shape(x), jax.dtypes.float0)
+
+            return {f"d{k}": jax.tree_util.tree_map(tangent_of, arguments[k]) for k in seen["wrt"]}
+
+        return tuple(f"d{k}" for k in labels), shapes, tangents
+    return (), [], lambda arguments, flat: {}
+
+
+def _shape(aval: Any) -> tuple[str, ...]:
+    return tuple(str(s) for s in aval.shape)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

@@ -1,0 +1,217 @@
+"""Values: arrays drawn from a domain, exactly representable in the dtype under test.
+
+Ordinary values alone hide mistakes, so a draw first picks a *regime*: ordinary, small integers (zeros, ties,
+duplicates), special entries, large or tiny magnitudes, saturation, constant. Constrained domains are drawn with the
+zeros, ties and end points that lie in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import ml_dtypes
+import numpy as np
+
+from handgrad.domains import Domain
+
+SPECIAL = np.array([0.0, 0.0, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 1.5, -0.25])
+REGIMES = ("ordinary", "integers", "special", "scaled", "saturating", "spread", "constant", "zero", "duplicated")
+WEIGHTS = np.cumsum([0.40, 0.14, 0.14, 0.09, 0.09, 0.05, 0.03, 0.02, 0.04])
+WIDEST = {"float64": 20.0, "float32": 20.0, "bfloat16": 20.0, "float16": 6.0}
+LARGEST = {"float64": 700.0, "float32": 90.0, "bfloat16": 90.0, "float16": 30.0}
+
+
+def numpy_dtype(name: str) -> np.dtype:
+    return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
+
+
+def complex_dtype(name: str) -> str:
+    """The complex dtype of a float64 or float32 cell."""
+    return {"float64": "complex128", "float32": "complex64"}[name]
+
+
+def draw(
+    rng: np.random.Generator,
+    kind: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    domain: Domain,
+    dims: Mapping[str, int],
+    plain: bool = False,
+) -> np.ndarray:
+    """One array. ``plain`` asks for ordinary values only, so that comparisons stay clean."""
+    if kind == "bool":
+        return np.asarray(rng.random(shape) < rng.choice([0.5, 0.5, 0.9, 0.1, 1.0, 0.0]))
+    if kind == "int":
+        return _integers(rng, shape, dtype, domain, dims)
+    if kind == "key":
+        return rng.integers(0, 2**32, (*shape, 2), dtype=np.uint32)
+    if kind == "complex":
+        real, imag = (_floats(rng, shape, "float64", domain, plain) for _ in range(2))
+        return np.asarray(real + 1j * imag).astype(dtype)
+    return to_dtype(_floats(rng, shape, dtype, domain, plain), dtype)
+
+
+def to_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
+    """Rounds to a floating dtype; what overflows is brought back to its largest finite value."""
+    target = numpy_dtype(dtype)
+    if target == np.float64:
+        return np.asarray(x, np.float64)
+    with np.errstate(over="ignore"):
+        rounded = np.asarray(x).astype(target)
+    if not np.isfinite(rounded.astype(np.float64)).all():
+        largest = float(ml_dtypes.finfo(target).max)
+        rounded = np.where(np.isinf(rounded.astype(np.float64)), np.copysign(largest, x), x).astype(target)
+    return rounded
+
+
+def _integers(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, domain: Domain, dims: Mapping[str, int]
+) -> np.ndarray:
+    if domain.kind == "index":
+        size = dims[domain.size] if isinstance(domain.size, str) else int(domain.size or 1)
+        low, high = 0, size
+    elif domain.kind in ("integers", "interval") and domain.low is not None and domain.high is not None:
+        low, high = int(domain.low), int(domain.high) + 1
+    elif domain.kind in ("positive", "nonnegative"):
+        low, high = int(domain.kind == "positive"), 6
+    else:
+        low, high = -3, 6
+    drawn = rng.integers(low, high, shape)
+    if drawn.size > 1 and rng.random() < 0.2:  # duplicates
+        drawn[...] = drawn.flat[0]
+    return np.asarray(drawn).astype(dtype)
+
+
+def _floats(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, domain: Domain, plain: bool
+) -> np.ndarray:
+    kind = domain.kind
+    if kind == "real":
+        return _real(rng, shape, dtype, plain)
+    if kind in ("positive", "nonnegative"):
+        return _positive(rng, shape, dtype, plain, zeros=kind == "nonnegative")
+    if kind in ("unit_interval", "interval", "integers", "index"):
+        low, high = (domain.low, domain.high) if domain.low is not None else (0.0, 1.0)
+        assert low is not None and high is not None
+        x = low + (high - low) * rng.random(shape)
+        if not plain and rng.random() < 0.4:
+            ends = np.array([low, high, (low + high) / 2, min(max(0.0, low), high)])
+            x = np.where(rng.random(shape) < 0.4, rng.choice(ends, shape), x)
+        return np.round(x) if kind in ("integers", "index") else x
+    if kind == "simplex":
+        return _simplex(rng, shape, plain)
+    if kind == "one_hot":
+        x = np.zeros(shape)
+        if shape:
+            at = rng.integers(0, shape[-1], shape[:-1])
+            np.put_along_axis(x, at[..., None], 1.0, axis=-1)
+        else:
+            x = np.ones(())
+        return x
+    return _matrix(rng, shape, kind, plain)
+
+
+def _real(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plain: bool) -> np.ndarray:
+    regime = "ordinary" if plain else REGIMES[int(np.searchsorted(WEIGHTS, rng.random() * WEIGHTS[-1]))]
+    x = np.asarray(rng.standard_normal(shape))
+    if regime == "ordinary":
+        return x
+    if regime == "integers":
+        return np.asarray(rng.integers(-3, 4, shape)).astype(np.float64)
+    if regime == "special":
+        return np.where(rng.random(shape) < 0.5, rng.choice(SPECIAL, shape), x)
+    if regime == "scaled":
+        return x * 10.0 ** (rng.uniform(-3, 3) / (2 if dtype == "float16" else 1))
+    if regime == "saturating":
+        return x * LARGEST[dtype] / rng.choice([2.0, 8.0, 20.0])
+    if regime == "spread":
+        widest = WIDEST[dtype]
+        return np.copysign(2.0 ** rng.uniform(-widest, widest, shape), x)
+    if regime == "constant":
+        return np.full(shape, rng.choice([1.0, -1.0, 0.5, float(rng.standard_normal())]))
+    if regime == "zero":
+        return np.zeros(shape)
+    if x.size > 1:  # duplicated: every value occurs about twice
+        x = x.reshape(-1)[rng.integers(0, max(1, x.size // 2), x.size)].reshape(shape)
+    return x
+
+
+def _positive(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plain: bool, zeros: bool
+) -> np.ndarray:
+    x = np.exp(rng.standard_normal(shape))
+    if plain:
+        return x
+    kind = rng.random()
+    if kind < 0.25:
+        x = np.where(rng.random(shape) < 0.5, rng.choice([1.0, 2.0, 0.5, 3.0], shape), x)
+    elif kind < 0.40:
+        x = x * 10.0 ** (rng.uniform(-3, 3) / (2 if dtype == "float16" else 1))
+    elif kind < 0.50:
+        x = 2.0 ** rng.uniform(-WIDEST[dtype], WIDEST[dtype] / 2, shape)
+    elif kind < 0.58:
+        x = np.full(shape, float(x.flat[0]))
+    if zeros and rng.random() < 0.4:
+        x = np.where(rng.random(shape) < 0.5, 0.0, x)
+    return x
+
+
+def _simplex(rng: np.random.Generator, shape: tuple[int, ...], plain: bool) -> np.ndarray:
+    x = rng.exponential(size=shape)
+    if not plain:
+        kind = rng.random()
+        if kind < 0.2:  # zeros
+            x = np.where(rng.random(shape) < 0.4, 0.0, x)
+        elif kind < 0.35:  # corners
+            x = np.zeros(shape)
+        elif kind < 0.45:
+            x = np.ones(shape)
+    if not shape:
+        return np.ones(())
+    total = x.sum(-1, keepdims=True)
+    corner = np.zeros(shape)
+    corner[..., int(rng.integers(0, shape[-1]))] = 1.0
+    return np.where(total > 0, x / np.where(total > 0, total, 1.0), corner)
+
+
+def _matrix(rng: np.random.Generator, shape: tuple[int, ...], kind: str, plain: bool) -> np.ndarray:
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise ValueError(f"domain {kind} wants a square matrix in its last two axes, and got the shape {shape}")
+    n = shape[-1]
+    x = rng.standard_normal(shape)
+    if not plain and rng.random() < 0.25:
+        x = np.round(2 * x)
+    if kind == "symmetric":
+        return x + np.swapaxes(x, -1, -2)
+    if kind == "lower_triangular":
+        x = np.tril(x)
+        diagonal = np.arange(n)
+        d = x[..., diagonal, diagonal]
+        x[..., diagonal, diagonal] = np.where(np.abs(d) < 0.3, np.copysign(1.0, d), d)
+        return x
+    q = np.linalg.qr(rng.standard_normal(shape))[0]
+    if kind == "orthogonal":
+        return np.broadcast_to(np.eye(n), shape).copy() if not plain and rng.random() < 0.1 else q
+    if not plain and rng.random() < 0.15:  # repeated eigenvalues
+        return np.broadcast_to(np.eye(n) * rng.choice([1.0, 2.0, 0.5]), shape).copy()
+    spread = 0.5 if plain else rng.choice([0.5, 1.0, 2.0, 4.0])
+    values = 10.0 ** rng.uniform(-spread, spread / 2, shape[:-1])
+    a = (q * values[..., None, :]) @ np.swapaxes(q, -1, -2)
+    return (a + np.swapaxes(a, -1, -2)) / 2
+
+
+def cotangent(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plain: bool = False) -> np.ndarray:
+    """A cotangent or tangent: neither all ones nor all equal, now and then sparse or zero."""
+    x = np.asarray(rng.standard_normal(shape))
+    if not plain:
+        kind = rng.random()
+        if kind < 0.12:
+            x = np.asarray(rng.integers(-2, 3, shape)).astype(np.float64)
+        elif kind < 0.2:
+            x = np.where(rng.random(shape) < 0.6, 0.0, x)
+        elif kind < 0.23:
+            x = np.zeros(shape)
+        elif kind < 0.28:
+            x = x * 10.0 ** rng.uniform(-2, 2)
+    return to_dtype(x, dtype)

@@ -1,0 +1,153 @@
+"""A worker: a process of its own in which the user's code is loaded and judged.
+
+It speaks length-prefixed pickles with its parent over pipes; what the user's code prints goes to standard error. Its
+death or silence costs one claim, not the run.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A claim as the parent knows it: where it is, and what its arguments are."""
+
+    name: str
+    target: str
+    relation: str
+    module: str
+    file: str
+    line: int
+    expect: str | None
+    arguments: Mapping[str, str]
+    place: tuple[int, int]
+    """Number of the target, number of the claim in it."""
+    equation: str | None = None
+    form: str | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A target that was loaded: its claims and what went wrong."""
+
+    claims: tuple[Listed, ...]
+    problems: tuple[str, ...]
+
+
+def send(stream: BinaryIO, message: Any) -> None:
+    data = pickle.dumps(message)
+    rest = memoryview(struct.pack("<Q", len(data)) + data)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
+def receive(stream: BinaryIO) -> Any:
+    """The next message; EOFError when the other side is gone."""
+    (size,) = struct.unpack("<Q", _exactly(stream, 8))
+    return pickle.loads(_exactly(stream, size))
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    """Reads from an unbuffered stream: what a buffer had swallowed, a selector would not see."""
+    parts, missing = [], size
+    while missing:
+        part = stream.read(missing)
+        if not part:
+            raise EOFError
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+class Worker:
+    """Loads targets and judges claims on request."""
+
+    def __init__(self, out: BinaryIO):
+        self.out = out
+        self.targets: list[list[Any]] = []
+
+    def load(self, target: str) -> Loaded:
+        from verify.collect import TargetError, collect
+
+        try:
+            claims, problems = collect(target)
+        except TargetError as error:
+            claims, problems = [], [str(error)]
+        number = len(self.targets)
+        self.targets.append(claims)
+        listed = tuple(self._listed(target, c, (number, i)) for i, c in enumerate(claims))
+        return Loaded(listed, tuple(problems))
+
+    def _listed(self, target: str, claim: Any, place: tuple[int, int]) -> Listed:
+        from verify.signature import SignatureError, signature_of
+
+        base = target.partition("::")[0]
+        shown = base if base.endswith(".py") else claim.module
+        try:
+            arguments = {k: str(s) for k, s in signature_of(claim).arguments.items()}
+        except SignatureError as error:
+            arguments = {"?": str(error)}
+        return Listed(
+            claim.name, f"{shown}::{claim.name}", claim.relation, claim.module, claim.file, claim.line,
+            claim.expect, arguments, place, claim.equation, claim.form,
+        )  # fmt: skip
+
+    def judge(self, place: tuple[int, int], target: str, budget: Any) -> Any:
+        from dataclasses import replace
+
+        from verify.judge import judge
+
+        claim = self.targets[place[0]][place[1]]
+        judged = judge(claim, budget, report=lambda cases: send(self.out, ("progress", cases)))
+        return replace(judged, record=replace(judged.record, target=target))
+
+    def header(self) -> dict[str, Any]:
+        from verify.environment import backends_here, environment
+
+        return {"environment": environment(), "backends": backends_here()}
+
+    def self_test(self, seed: int) -> list[str]:
+        from verify.selftest import self_test
+
+        return list(self_test(seed))
+
+    def data(self, name: str, seed: int) -> Any:
+        from verify.data import judge_data
+
+        return judge_data(name, seed)
+
+
+def main() -> None:
+    """Serves requests ``(method, *arguments)`` until the parent hangs up."""
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    requests = os.fdopen(os.dup(0), "rb", buffering=0)
+    os.dup2(2, 1)  # what the user's code prints must not disturb the protocol
+    sys.stdout = sys.stderr
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    worker = Worker(out)
+    while True:
+        try:
+            method, *arguments = receive(requests)
+        except EOFError:
+            return
+        try:
+            answer = ("answer", getattr(worker, method)(*arguments))
+        except KeyboardInterrupt:
+            return
+        except BaseException as error:
+            if os.environ.get("VERIFY_TRACEBACK"):
+                import traceback
+
+                traceback.print_exc()
+            answer = ("failed", f"{type(error).__name__}: {error}")
+        send(out, answer)
+
+
