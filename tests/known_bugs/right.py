@@ -151,7 +151,7 @@ def kernel_gradient(image, kernel, *, cotangent):
     i, j = jnp.arange(h)[:, None], jnp.arange(w)
     row_length = image.shape[1]
     patches = image.ravel()[(i + a) * row_length + (j + b)]
-    return jnp.sum(patches * cotangent, axis=(2, 3))
+    return jnp.einsum("abij,ij->ab", patches, cotangent)
 
 
 @vjp_of(kkt_step, wrt="residual", name="R39_right")
@@ -164,7 +164,7 @@ def kkt_pullback(Q, G, multiplier, slack, residual, *, cotangent):
 
 @vjp_of(shared_product, wrt="A", name="R07_right")
 def shared_product_pullback(A, B, *, cotangent):
-    return jnp.sum(cotangent @ jnp.swapaxes(B, 1, 2), axis=0, keepdims=True)
+    return jnp.einsum("bnk,bmk->nm", cotangent, B)[None]
 
 
 @vjp_of(layer_norm, wrt="X", name="R34_right")
@@ -188,13 +188,9 @@ def bias_gradient(W1, b1, W2, b2, X, target):
 
 @gradient_of(accumulated_loss, wrt=("gamma", "beta"), name="R41_right")
 def batch_norm_gradients(gamma, beta, batches):
-    def backward(buffers, X):
-        x_hat = standardised(X)
-        out = gamma[:, None] * x_hat + beta[:, None]
-        return (buffers[0] + jnp.sum(out * x_hat, axis=1), buffers[1] + jnp.sum(out, axis=1)), None
-
-    buffers, _ = lax.scan(backward, (jnp.zeros_like(gamma), jnp.zeros_like(beta)), batches)
-    return buffers
+    x_hat = standardised(batches)
+    out = gamma[:, None] * x_hat + beta[:, None]
+    return jnp.sum(out * x_hat, axis=(0, 2)), jnp.sum(out, axis=(0, 2))
 
 
 # --- F: upstream cotangent -------------------------------------------------------------------------

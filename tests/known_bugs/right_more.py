@@ -1,5 +1,7 @@
 """The hand functions of wrong_more.py, put right: every claim here holds."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
@@ -25,6 +27,7 @@ from references_more import (
 )
 
 from handgrad import hvp_of, jvp_of, vjp_of
+from handgrad.domains import spd
 
 # --- I: overflow / cancellation / low precision ----------------------------------------------------
 
@@ -137,7 +140,7 @@ def log_sigmoid_second(x, *, dx):
 
 
 @jax.custom_jvp
-def R30_right(A: Float[Array, "n n"]) -> Float[Array, ""]:
+def R30_right(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
     """The determinant."""
     return jnp.linalg.det(A)
 

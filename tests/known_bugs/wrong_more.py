@@ -3,6 +3,8 @@
 Each docstring names where the mistake was made and what it was. right_more.py has the functions put right.
 """
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +32,7 @@ from references_more import (
 )
 
 from handgrad import hvp_of, jvp_of, vjp_of
+from handgrad.domains import spd
 
 # --- I: overflow / cancellation / low precision ----------------------------------------------------
 
@@ -155,7 +158,7 @@ def log_sigmoid_second(x, *, dx):
 
 
 @jax.custom_jvp
-def R30_wrong(A: Float[Array, "n n"]) -> Float[Array, ""]:
+def R30_wrong(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
     """The determinant."""
     return jnp.linalg.det(A)
 
