@@ -294,7 +294,8 @@ class NumPy(Arithmetic):
             return builder(*statics)
         (kind,) = statics
         if name in linear_algebra.OPERATIONS:
-            if self.width == np.longdouble and name in linear_algebra.LAPACK_ONLY:
+            lapack_only = self.width == np.longdouble and name in linear_algebra.LAPACK_ONLY
+            if lapack_only or self._is_low(kind):  # JAX has linear algebra in float32 and float64 only
                 raise Untranslatable(name)
             return linear_algebra.OPERATIONS[name]
         table: dict[str, Callable] = {"float": FLOAT, "complex": COMPLEX, "int": INT, "bool": BOOL}.get(kind, FLOAT)
@@ -361,6 +362,9 @@ class NumPy(Arithmetic):
         def bitcast(x: Any, shape: tuple) -> Any:
             return np.ascontiguousarray(x, start).view(end).reshape(shape).astype(to)
         return bitcast
+
+    def _sign_bit(self, dtype: str) -> Callable:
+        return lambda x: np.signbit(x).astype(dtype)
 
     def _matmul(self, lhs: str, rhs: str, out: str, precision: str) -> Callable:
         result = self.dtype(out)

@@ -221,6 +221,9 @@ class Ball(Arithmetic):
     def _sort(self) -> Callable:
         return _sort
 
+    def _sign_bit(self, dtype: str) -> Callable:
+        return lambda x: np.asarray(FLOAT["lt"](x, arb(0))).astype(dtype)  # balls have no negative zero
+
     def _matmul(self, lhs: str, rhs: str, out: str, precision: str) -> Callable:
         if not self._is_ball(out):
             return lambda a, b: np.matmul(a, b).astype(out)
@@ -235,11 +238,11 @@ class Ball(Arithmetic):
         raise Untranslatable("pure_callback")
 
     def _bitcast(self, source: str, target: str) -> Callable:
-        if self._is_ball(source):  # a ball has no bits
-            raise Untranslatable("bitcast_convert_type")
-        to = np.dtype(getattr(ml_dtypes, target, target))
+        start, to = (np.dtype(getattr(ml_dtypes, d, d)) for d in (source, target))
 
         def bitcast(x: Any, shape: tuple) -> Any:
+            if self._is_ball(source):  # only a ball that is a number of the declared type has bits
+                x = np.asarray(np.frompyfunc(lambda b: fn.exactly(b, start), 1, 1)(x)).astype(start)
             out = np.ascontiguousarray(x).view(to).reshape(shape)
             return _balls(out) if self._is_ball(target) else out
         return bitcast

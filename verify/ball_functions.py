@@ -27,7 +27,7 @@ def certainly_nan(x: Any) -> bool:
 
 
 def _undecided(a: Any, relation: str, b: Any) -> bool:
-    if certainly_nan(a) or certainly_nan(b):
+    if any(certainly_nan(x) for x in (a, b) if not isinstance(x, str)):
         return False
     raise Undecided(f"{a} {relation} {b}")
 
@@ -108,7 +108,10 @@ def _beyond_one(x: arb) -> bool:
     return abs(x) > 1
 
 
-_INFINITE = {float("inf"): NAN, float("-inf"): NAN}
+def _periodic(name: str) -> Callable:
+    return lambda x: NAN if abs(x) == INF else getattr(x, name)()
+
+
 log = _of("log", _negative, {0: -INF})
 
 
@@ -158,11 +161,14 @@ def logistic(x: Any) -> Any:
 
 
 def cbrt(x: Any) -> Any:
-    if x >= 0:
+    if x > 0:
         return x.root(3)
-    if x <= 0:
+    if x < 0:
         return -((-x).root(3))
-    return x if x.is_nan() else (-(-arb(x.lower())).root(3)).union(arb(x.upper()).root(3))
+    if x.is_zero() or not x.is_finite():
+        return x
+    low, high = abs(arb(x.lower())), abs(arb(x.upper()))
+    return arb(0).union(high.root(3) if x.upper() > 0 else arb(0)).union(-low.root(3) if x.lower() < 0 else arb(0))
 
 
 def lgamma(x: Any) -> Any:
@@ -223,6 +229,14 @@ def whole(x: arb) -> int:
     return int(integer)
 
 
+def exactly(x: arb, dtype: np.dtype) -> Any:
+    """The number of this floating type that the ball is."""
+    number = np.float64(float(x.mid())).astype(dtype)
+    if not equal(x, to_ball(number)):
+        raise Undecided(f"the bits of {x}")
+    return number
+
+
 def logaddexp(a: Any, b: Any) -> Any:
     top = larger(a, b)
     return top if not top.is_finite() else top + log((a - top).exp() + (b - top).exp())
@@ -258,7 +272,7 @@ def betainc(a: Any, b: Any, x: Any) -> Any:
 digamma = _of("digamma", None, {0: -INF})
 UNARY: dict[str, Callable] = {
     **{n: _of(n) for n in ("exp", "expm1", "atan", "sinh", "cosh", "tanh", "asinh")},
-    **{n: _of(n, None, _INFINITE) for n in ("sin", "cos", "tan")},
+    **{n: _periodic(n) for n in ("sin", "cos", "tan")},
     "sqrt": _of("sqrt", _negative), "rsqrt": _of("rsqrt", _negative, {0: INF}), "log": log,
     "log1p": _of("log1p", lambda x: x < -1, {-1: -INF}), "asin": _of("asin", _beyond_one),
     "acos": _of("acos", _beyond_one), "acosh": _of("acosh", lambda x: x < 1),

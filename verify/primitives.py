@@ -189,6 +189,23 @@ def _convert(s: Site) -> Any:
 
 @rule("bitcast_convert_type")
 def _bitcast(s: Site) -> Any:
+    bits = _bits(s)
+    s.t.bits_of[bits] = s.operands[0]
+    return bits
+
+
+@rule("shift_right_logical", "shift_right_arithmetic")
+def _shift_right(s: Site) -> Any:
+    """All bits but the first shifted out of a float leave its sign, which needs no bits."""
+    number = s.t.bits_of.get(s.t.expression(s.operands[0].text))
+    places = (s.operands[1].narrow or s.operands[1]).literal
+    if number is not None and places is not None and int(places.val) == np.iinfo(s.out_dtype).bits - 1:
+        sign = "" if s.name == "shift_right_logical" else s.op("neg")
+        return s.map(lambda a: f"{sign}({s.typed('sign_bit', s.out_dtype)}({a[0]}))", [number])
+    return _elementwise(s)
+
+
+def _bits(s: Site) -> str:
     return f"{s.typed('bitcast', s.dtypes[0], s.out_dtype)}({s[0]}, {s.src(s.out_shape)})"
 
 

@@ -105,6 +105,7 @@ class _Translator:
         self._static_names: dict[Any, str] = {}
         self._block: list[_Statement] = []
         self._known: dict[str, str] = {}  # expression -> the local that already holds it
+        self.bits_of: dict[str, Operand] = {}  # a bitcast -> the number that it takes apart
         self._count = 0
         self.dims: dict[str, str] = {}  # dimension name -> the variable that holds it
 
@@ -161,6 +162,10 @@ class _Translator:
             self._known[expression] = target = self.fresh()
             self._block.append(_Statement((target,), [f"{target} = {expression}"]))
         return self._known[expression]
+
+    def expression(self, local: str) -> str | None:
+        """What a local of this block was assigned."""
+        return next((e for e, name in self._known.items() if name == local), None)
 
     def unpack(self, expression: str, count: int) -> list[str]:
         targets = [self.fresh() for _ in range(count)]

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import flint
 import jax
+import jax.export
 import jax.numpy as jnp
 import jax.scipy as jsp
 import numpy as np
@@ -21,9 +23,10 @@ import pytest
 from jax import lax
 
 from verify import arithmetic as arithmetics
-from verify.arithmetic import Undecided, Untranslatable, native, wide
+from verify.arithmetic import Untranslatable, native, wide
 from verify.ball import ball
-from verify.program import translate
+from verify.primitives import RULES
+from verify.program import Program, translate
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class Row:
     ball: bool = True
     symbolic: bool = True
     spd: bool = False
+    slow: bool = False
+    tolerance: float = 2e-12
+    wide: bool = True  # False: what the function returns depends on the dtype it names
 
     def shapes(self, dims: dict[str, Any]) -> list[tuple]:
         return [tuple(dims[w] if w.isidentifier() else int(w) for w in s.split()) for s in self.sizes]
@@ -81,6 +87,25 @@ def indices(n: Any, *values: int) -> Any:
     return jnp.asarray(values) % n
 
 
+@jax.custom_jvp
+def cube(x: Any) -> Any:
+    return x**3
+
+
+@jax.custom_vjp
+def squared(x: Any) -> Any:
+    return x**2
+
+
+cube.defjvp(lambda primals, tangents: (cube(*primals), 3 * primals[0] ** 2 * tangents[0]))
+squared.defvjp(lambda x: (x**2, x), lambda x, g: (2 * x * g,))
+
+
+def seeded(x: Any, key: Callable[..., Any] = jax.random.PRNGKey) -> Any:
+    """A random key that the trace does not know."""
+    return key(jnp.round(9 * x.reshape(-1)[0]).astype(jnp.uint32))
+
+
 for f in (jnp.exp, jnp.exp2, jnp.expm1, jnp.sin, jnp.cos, jnp.tanh, jnp.sinh, jnp.cosh, jnp.arctan, jnp.arcsinh, lax.erf,
           lax.erfc, jax.nn.sigmoid, jnp.abs, jnp.square, jnp.cbrt, lax.bessel_i0e, lax.bessel_i1e, jnp.negative):
     row(f.__name__, f, "m n")
@@ -89,7 +114,7 @@ for f in (jnp.tan, jnp.arcsin, jnp.arccos, jnp.arctanh, lax.erf_inv):
 for f in (jnp.log, jnp.log1p, jnp.sqrt, lax.rsqrt, lax.lgamma, lax.digamma, jnp.reciprocal):
     row(f.__name__, f, "m n", low=0.1, high=4.0)
 for f in (jnp.sign, jnp.floor, jnp.ceil, jnp.round, lax.round, jnp.trunc, jnp.isfinite, jnp.isnan, jnp.signbit):
-    row(f.__name__ + "_", f, "m n", grad=False, ball=f is not jnp.signbit)
+    row(f.__name__ + "_", f, "m n", grad=False)
 for f in (jnp.add, jnp.subtract, jnp.multiply, jnp.divide, jnp.maximum, jnp.minimum, jnp.arctan2, jnp.logaddexp):
     row(f.__name__, f, "m n", "n")
 row("power", jnp.power, "m n", "n", low=0.2)
@@ -125,7 +150,7 @@ row("nn.one_hot", lambda x: jax.nn.one_hot(jnp.round(jnp.abs(x)).astype(jnp.int3
 row("attention", lambda q, k, v: jax.nn.softmax(q @ k.T / jnp.sqrt(q.shape[-1]).astype(q.dtype)) @ v, "m n", "N n",
     "N 3")
 row("attention_heads", lambda q, k, v: jax.nn.dot_product_attention(q, k, v), "2 m 2 n", "2 N 2 n", "2 N 2 n",
-    symbolic=False)
+    symbolic=False, tolerance=1e-6)  # its logits are float32
 row("layer_norm", lambda x, g, b: (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5) * g + b,
     "m n", "n", "n")
 row("norm", lambda x: (jnp.linalg.norm(x), jnp.linalg.norm(x, axis=0)), "m n")
@@ -171,7 +196,8 @@ row("at_extremes", lambda x: (x.at[jnp.asarray([0, 2])].max(0.3), x.at[jnp.asarr
 row("segment_sum", lambda x: jax.ops.segment_sum(x, jnp.asarray([0, 0, 2, 1]), 3), "4 n")
 
 row("sums", lambda x: (x.sum(), x.sum(0), x.sum((0, 2)), x.mean(), x.mean(1), x.var(), x.std(2)), "k m n")
-row("products", lambda x: (jnp.prod(x), jnp.prod(x, 1)), "m n")
+row("products", lambda x: (jnp.prod(x), jnp.prod(x, 1)), "3 4", symbolic=False)
+row("products_symbolic", lambda x: (jnp.prod(x), jnp.prod(x, 1)), "m n", grad=False)
 row("extremes", lambda x: (x.max(), x.min(1), jnp.ptp(x, 0), jnp.argmax(x), jnp.argmin(x, 1)), "m n")
 row("any_all", lambda x: ((x > 0).any(), (x > 0).all(0), (x > 0).sum(), jnp.count_nonzero(x > 1, axis=1)), "m n",
     grad=False)
@@ -224,14 +250,14 @@ row("solve_batch", jnp.linalg.solve, "k n n", "k n m", spd=True)
 row("inv", jnp.linalg.inv, "n n", spd=True)
 row("det", lambda a: (jnp.linalg.det(a), *jnp.linalg.slogdet(a)), "n n", spd=True)
 row("cholesky", jnp.linalg.cholesky, "n n", spd=True)
-row("cho_solve", lambda a, b: jsp.linalg.cho_solve(jsp.linalg.cho_factor(a), b), "n n", "n m", spd=True)
+row("cho_solve", lambda a, b: jsp.linalg.cho_solve(jsp.linalg.cho_factor(a), b), "4 4", "4 3", spd=True)
 row("triangular", lambda a, b: (jsp.linalg.solve_triangular(a, b, lower=True), jsp.linalg.solve_triangular(
-    a, b, trans=1), jsp.linalg.solve_triangular(a, b, unit_diagonal=True)), "n n", "n m", spd=True)
+    a, b, trans=1), jsp.linalg.solve_triangular(a, b, unit_diagonal=True)), "4 4", "4 3", spd=True)
 row("qr", jnp.linalg.qr, "5 3")
 row("eigh", lambda a: (jnp.linalg.eigvalsh(a), jnp.abs(jnp.linalg.eigh(a)[1])), "n n", spd=True, ball=False)
 row("svd", lambda a: jnp.linalg.svd(a, compute_uv=False), "4 3", ball=False)
 row("pinv", jnp.linalg.pinv, "4 3", ball=False)
-row("expm", jsp.linalg.expm, "3 3", symbolic=False, ball=False)
+row("expm", jsp.linalg.expm, "3 3", symbolic=False, grad=False, ball=False)
 row("matrix_power", lambda a: jnp.linalg.matrix_power(a, 3), "n n")
 row("cross", lambda a, b: jnp.cross(a, b), "m 3", "m 3")
 row("integers", lambda x: tuple(f(jnp.round(9 * x).astype(jnp.int32), jnp.asarray(4, jnp.int32)) for f in (
@@ -239,41 +265,296 @@ row("integers", lambda x: tuple(f(jnp.round(9 * x).astype(jnp.int32), jnp.asarra
     lax.shift_right_logical, jnp.power)), "n", grad=False)
 row("bits", lambda x: tuple(f(jnp.round(abs(9 * x)).astype(jnp.int32)) for f in (lax.population_count, lax.clz)), "n",
     grad=False)
-row("random", lambda x: x * jax.random.normal(jax.random.PRNGKey(3), (4,), x.dtype), "4")
-row("dropout", lambda x: jnp.where(jax.random.bernoulli(jax.random.key(1), 0.5, (2, 4)), x / 0.5, 0), "2 4")
+row("random", lambda x: x * jax.random.normal(seeded(x), (4,), x.dtype), "4")
+row("random_key", lambda x: x * jax.random.uniform(jax.random.fold_in(jax.random.split(seeded(x, jax.random.key), 3)[1], 2),
+                                                   x.shape, x.dtype), "2 4")
+row("random_keys", lambda x: jax.vmap(lambda k, r: jax.random.permutation(k, r))(
+    jax.random.split(seeded(x, jax.random.key), 2), x), "2 4")
+row("dropout", lambda x: jnp.where(jax.random.bernoulli(seeded(x), 0.5, x.shape), x / 0.5, 0), "2 4")
+row("categorical", lambda x: jax.random.categorical(seeded(x), x, shape=(3,)), "4", grad=False)
+row("gamma", lambda x: jax.random.gamma(jax.random.key(0), x), "3", low=0.5, grad=False, ball=False,
+    slow=True)
 row("callback", lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x), "4", grad=False,
     ball=False)
+row("barriers", lambda x: lax.optimization_barrier((x * 2, jnp.sin(x)))[1] * lax.reciprocal(x), "n")
+row("reduce_precision", lambda x: lax.reduce_precision(x, 8, 7) - lax.reduce_precision(1e6 * x, 5, 10), "n", grad=False,
+    ball=False, wide=False)
+row("nextafter", lambda x: jnp.nextafter(x, 2 * x), "n", grad=False, ball=False)
+row("at_subtract", lambda x: (x.at[jnp.asarray([0, 0])].subtract(x[1:3]), x.at[1].divide(2.0)), "4 5")
+row("vmap_scatter", jax.vmap(lambda x: x.at[jnp.argmax(x)].add(x[0])), "4 5")
+row("vmap_cond", jax.vmap(lambda x: lax.cond(x[0] > 0, jnp.sin, jnp.cos, x)), "m 3")
+row("vmap_while", jax.vmap(lambda x: lax.while_loop(lambda c: jnp.sum(c) < 9.0, lambda c: c * 1.5 + 1, x)), "m 3",
+    grad=False)
+row("vmap_solve", jax.vmap(jnp.linalg.solve), "2 3 3", "2 3", spd=True)
+row("vmap_cholesky", jax.vmap(lambda a: jsp.linalg.solve_triangular(jnp.linalg.cholesky(a), a[0], lower=True)), "2 3 3",
+    spd=True)
+row("eig", lambda a: jnp.sort(jnp.abs(jnp.linalg.eigvals(a))), "3 3", grad=False, ball=False)
+row("tridiagonal_solve", lambda d, b: lax.linalg.tridiagonal_solve(0.1 * d, d, 0.1 * d, b), "4", "4 2", low=0.5,
+    ball=False)
+row("ragged_dot", lambda x, w: lax.ragged_dot(x, w, jnp.asarray([1, 3], jnp.int32)), "4 3", "2 3 5", ball=False)
+row("lstsq", lambda a, b: jnp.linalg.lstsq(a, b)[0], "4 2", "4", ball=False, grad=False)
+row("norms", lambda a: (jnp.linalg.norm(a, 2), jnp.linalg.norm(a, "nuc"), jnp.linalg.norm(a, 1)), "4 3", ball=False)
+row("interp", lambda x: jnp.interp(x, jnp.linspace(-2, 2, 5), jnp.arange(5.0) ** 2), "n")
+row("searchsorted", lambda x: jnp.searchsorted(jnp.linspace(-2, 2, 5), x), "4", grad=False)
+row("nonzero", lambda x: (jnp.nonzero(x > 0, size=3)[0], jnp.unique(jnp.round(x), size=3)), "5", grad=False)
+row("histogram", lambda x: jnp.bincount(jnp.round(abs(x)).astype(jnp.int32), x, length=4), "5")
+row("polyval", lambda p, x: jnp.polyval(p, x), "4", "n")
+row("covariance", jnp.cov, "3 5")
+row("correlation", jnp.corrcoef, "3 5", ball=False)  # clipped at 1, which its diagonal only touches
+row("numpy_misc", lambda x, y: (jnp.hypot(x, y), jnp.sinc(x), jnp.logaddexp2(x, y), jnp.heaviside(x, y), jnp.copysign(
+    x, y), jnp.float_power(2.0, x), jnp.deg2rad(x), jnp.modf(x)[0], jnp.fmod(x, y)), "n", "n", low=0.3)
+row("special_misc", lambda x: (jsp.special.entr(x), jsp.special.ndtr(x), jsp.special.log_ndtr(x), jsp.special.ndtri(x / 3),
+                               jsp.special.i0(x), jsp.special.i1(x), jsp.special.logit(x / 3), jsp.special.beta(x, 2.0),
+                               jsp.special.multigammaln(x + 2, 2)), "n", low=0.2,
+    grad=False)
+row("stats", lambda x: (jsp.stats.norm.logpdf(x), jsp.stats.t.logpdf(x, 3.0), jsp.stats.gamma.logpdf(x, 2.0)), "n", low=0.2)
+row("custom_rules", lambda x: cube(x) * squared(x), "n")
+row("cg", lambda a, b: jsp.sparse.linalg.cg(lambda x: a @ x, b, maxiter=50)[0], "3 3", "3", spd=True, ball=False,
+    grad=False)
+row("custom_root", lambda x: lax.custom_root(lambda y: y**3 - x, jnp.ones_like(x), lambda f, y: lax.fori_loop(
+    0, 30, lambda _, z: z - f(z) / (3 * z**2), y), lambda g, y: y / g(jnp.ones_like(y))), "", low=0.5)
+row("linearize", lambda x: jax.linearize(lambda x: jnp.sum(jnp.sin(x) ** 2), x)[1](x), "n")
+row("vjp_inside", lambda x: jax.vjp(lambda x: jnp.tanh(x) * x, x)[1](jnp.cos(x))[0], "n")
+row("linear_transpose", lambda x: jax.linear_transpose(lambda y: y @ jnp.ones((4, 2)), jnp.zeros((3, 4)))(x)[0], "3 2")
+row("mixed_precision", lambda x, w: jnp.matmul(x.astype(jnp.bfloat16), w.astype(jnp.bfloat16),
+                                               preferred_element_type=jnp.float32).astype(x.dtype), "m n", "n N",
+    wide=False, ball=False)
+row("blocks", lambda x: (jnp.block([[x, x], [x, 2 * x]]), jnp.repeat(x, 2, 0), jnp.rot90(x), jnp.meshgrid(x[0], x[1])),
+    "3 3")
+row("argsort_descending", lambda x: (jnp.argsort(x, descending=True), jnp.sort(x, descending=True)), "5", grad=False)
+row("approx_top_k", lambda x: lax.approx_max_k(x, 2), "5", grad=False, ball=False)
+row("masked_softmax", lambda x: jnp.cumsum(jax.nn.softmax(x, where=x > -1)), "5")
 row("fft", lambda x: jnp.abs(jnp.fft.fft(x)), "4", ball=False)
 
 
 SIZES = [{"k": 2, "m": 3, "n": 4, "N": 5}, {"k": 3, "m": 1, "n": 2, "N": 7}]
+LOW = ("float32", "bfloat16", "float16")
+IN_LOW_PRECISION = (
+    "tanh", "erf_inv", "integer_pow", "nn.gelu", "nn.softmax", "layer_norm", "ridge", "einsum_two", "at_add", "sort",
+    "conv", "avg_pool", "scan", "casts",
+)
+
+
+def size_of(row: Row) -> int:
+    return 1 if row.symbolic else 0
 
 
 @functools.cache
-def traced(name: str, dtype: str, symbolic: bool) -> tuple[Any, Any]:
-    """The translated program and the structure of its outputs."""
+def traced(name: str, dtype: str) -> Program:
+    """The translated program, of symbolic sizes where JAX can trace them."""
     row = ROWS[name]
     dims: dict[str, Any] = dict(SIZES[0])
-    if symbolic:
+    if row.symbolic:
         dims = dict(zip("kmnN", jax.export.symbolic_shape("k, m, n, N"), strict=True))
     specs = [jax.ShapeDtypeStruct(s, dtype) for s in row.shapes(dims)]
     with jax.enable_x64(True):
         return translate(jax.make_jaxpr(row.checked)(*specs))
 
 
-def run(name: str, arithmetic: Any, dtype: str, dims: dict[str, int], symbolic: bool) -> tuple:
-    inputs = ROWS[name].draw(dims, jnp.dtype(dtype))
-    return traced(name, dtype, symbolic).link(arithmetic)(dims, inputs)
+def run(name: str, arithmetic: Any, dtype: str = "float64", program: Program | None = None) -> tuple[Any, ...]:
+    row = ROWS[name]
+    dims = SIZES[size_of(row)]
+    return (program or traced(name, dtype)).link(arithmetic)(dims, row.draw(dims, jnp.dtype(dtype)))
 
 
 @functools.cache
-def expected(name: str, dtype: str, size: int, jitted: bool) -> list[np.ndarray]:
-    row, dims = ROWS[name], SIZES[size]
+def expected(name: str, dtype: str = "float64") -> list[np.ndarray]:
+    row = ROWS[name]
     with jax.enable_x64(True):
-        inputs = [jnp.asarray(a) for a in row.draw(dims, jnp.dtype(dtype))]
-        if jitted:
-            out = jax.jit(row.checked)(*inputs)
+        inputs = [jnp.asarray(a) for a in row.draw(SIZES[size_of(row)], jnp.dtype(dtype))]
+        return [np.asarray(x) for x in jax.tree.leaves(jax.jit(row.checked)(*inputs))]
+
+
+def error(got: Any, want: Any) -> float:
+    """The largest difference, relative to the largest entry; infinite if finiteness differs."""
+    kind = np.complex128 if np.iscomplexobj(want) else np.float64
+    got, want = np.asarray(got).astype(kind), np.asarray(want).astype(kind)
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(want)
+        same = np.array_equal(got[~finite], want[~finite], equal_nan=True)
+    scale = np.max(np.abs(want[finite]), initial=1e-30)
+    return float(np.max(np.abs(got[finite] - want[finite]), initial=0) / scale) if same else np.inf
+
+
+def is_inexact(x: np.ndarray) -> bool:
+    return x.dtype.kind not in "iub"
+
+
+def assert_agrees(name: str, got: tuple[Any, ...]) -> None:
+    want = expected(name)
+    assert len(got) == len(want)
+    for g, w in zip(got, want, strict=True):
+        assert (g.shape, g.dtype) == (w.shape, w.dtype)
+        if is_inexact(w):
+            assert error(g, w) <= ROWS[name].tolerance
         else:
-            jaxpr = jax.make_jaxpr(row.checked)(*inputs)
-            out = jax.core.eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, *inputs)
-        return [np.asarray(x) for x in jax.tree.leaves(out)]
+            np.testing.assert_array_equal(g, w)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_native_float64_agrees_with_jax(name: str) -> None:
+    assert_agrees(name, run(name, native()))
+
+
+@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.wide and r.ball])
+def test_wide_agrees_with_balls(name: str) -> None:
+    widened, enclosed = run(name, wide()), run(name, ball(192))
+    for w, b in zip(widened, enclosed, strict=True):
+        assert w.shape == b.shape
+        if b.dtype != object:
+            np.testing.assert_array_equal(w, b)
+            continue
+        middles, radii = midpoints(b)
+        assert error(w, middles) <= ROWS[name].tolerance
+        assert np.all(radii <= 1e-40 * (1 + np.abs(middles)))
+
+
+def midpoints(balls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    middles = [complex(x.mid()) if isinstance(x, flint.acb) else float(x.mid()) for x in balls.flat]
+    assert all(isinstance(x, (flint.arb, flint.acb)) for x in balls.flat)
+    return np.reshape(middles, balls.shape), np.reshape([float(x.rad()) for x in balls.flat], balls.shape)
+
+
+@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.wide])
+def test_long_doubles_agree_with_doubles(name: str) -> None:
+    try:
+        longer = run(name, wide(np.longdouble))
+    except Untranslatable:
+        pytest.skip("an operation that NumPy and SciPy have in float64 only")
+    for w, x in zip(run(name, wide()), longer, strict=True):
+        assert x.dtype == np.result_type(w.dtype, np.longdouble) if is_inexact(w) else x.dtype == w.dtype
+        assert error(w, x) <= ROWS[name].tolerance
+
+
+@pytest.mark.parametrize("dtype", LOW)
+@pytest.mark.parametrize("name", IN_LOW_PRECISION)
+def test_low_precision_is_as_good_as_jax(name: str, dtype: str) -> None:
+    """Within a few roundings of JAX, or no further from the truth than JAX is."""
+    eps = float(jnp.finfo(dtype).eps)
+    for g, w, t in zip(run(name, native(), dtype), expected(name, dtype), run(name, wide(), dtype), strict=True):
+        assert (g.shape, g.dtype) == (w.shape, w.dtype)
+        if is_inexact(w):
+            assert error(g, w) <= 3 * eps or error(g, t) <= 2 * error(w, t) + 4 * eps
+        else:
+            np.testing.assert_array_equal(g, w)
+
+
+@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.wide and not r.slow])
+def test_every_output_has_its_dtype(name: str) -> None:
+    try:
+        program = traced(name, "bfloat16")
+        outputs = run(name, native(), "bfloat16")
+    except (TypeError, ValueError, NotImplementedError, KeyError, Untranslatable):
+        pytest.skip("not in this dtype, in JAX either")
+    declared = [key[1] for key in program.operations.values() if key[0] == "output"]
+    assert {arithmetics.dtype_name(x.dtype) for x in outputs} == set(declared)
+
+
+# -- planted faults: a broken operation must be seen --------------------------------------------------
+@pytest.mark.parametrize("name, broken, by", [
+    ("tanh", "tanh", np.sinh), ("nn.softmax", "exp", np.exp2), ("layer_norm", "sqrt", np.cbrt),
+    ("sums", "reduce_sum", np.maximum.reduce), ("cumulative", "cumsum", np.maximum.accumulate),
+    ("extremes", "argmax", lambda x, axis: np.argmin(x, axis)), ("divide", "div", np.multiply),
+])
+def test_a_broken_operation_is_seen(name: str, broken: str, by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(arithmetics.FLOAT, broken, by)
+    with pytest.raises(AssertionError):
+        assert_agrees(name, run(name, native()))
+
+
+@pytest.mark.parametrize("name, broken, by", [
+    ("transpose3", "transpose", lambda s: f"{s[0]}.transpose(0, 1, 2).reshape({s.src(s.out_shape)})"),
+    ("slices_symbolic", "slice", lambda s: f"{s[0]}[:{s.src(s.out_shape[0])}]"),
+    ("matmuls", "dot_general", lambda s: f"reshape(0.0, (1,)*{len(s.out_shape)}) + broadcast({s[0]}.sum(), "
+                                         f"{s.src(s.out_shape)})"),
+    ("at_add", "scatter-add", lambda s: s[0]), ("max_pool", "select_and_scatter_add", lambda s: s[1]),
+    ("concatenate", "concatenate", lambda s: f"concatenate(({', '.join(s.all[::-1])},), {s.params['dimension']})"),
+    ("integer_pow", "integer_pow", lambda s: s.call("square", s[0])),
+])
+def test_a_broken_rule_is_seen(name: str, broken: str, by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, broken, by)
+    row = ROWS[name]
+    with jax.enable_x64(True):
+        specs = [jax.ShapeDtypeStruct(s, "float64") for s in row.shapes(SIZES[size_of(row)])]
+        program = translate(jax.make_jaxpr(row.checked)(*specs))
+    with pytest.raises(AssertionError):
+        assert_agrees(name, run(name, native(), program=program))
+
+
+# -- what the program is ------------------------------------------------------------------------------
+def program_of(f: Callable[..., Any], *shapes: str, dtype: str = "float32") -> Program:
+    scope = jax.export.SymbolicScope()
+    specs = [jax.ShapeDtypeStruct(jax.export.symbolic_shape(s, scope=scope), dtype) for s in shapes]
+    return translate(jax.make_jaxpr(f)(*specs))
+
+
+def test_the_source_of_ridge_is_what_one_would_write() -> None:
+    program = program_of(jax.grad(ROWS["ridge"].f), "m, n", "n, N", "m, N", "")
+    lines = [line.strip() for line in program.source.splitlines() if "matmul" in line]
+    assert program.dims == ("m", "n", "N")
+    assert len(lines) == 2 and lines[1].endswith(".T)")
+    assert "broadcast" not in program.source and "dims[" not in program.source
+
+
+def test_sizes_are_expressions_of_dimensions() -> None:
+    program = program_of(lambda x: (x.reshape(-1).mean(), x[1:, : x.shape[1] // 2], jnp.zeros(x.shape[0] - 1)), "m, n")
+    mean, part, zeros = program.link(native())({"m": 3, "n": 5}, [np.arange(15.0).reshape(3, 5)])
+    assert (mean, part.shape, zeros.shape) == (7.0, (2, 2), (2,))
+
+
+def test_a_dimension_may_be_called_anything() -> None:
+    program = program_of(lambda x: (jnp.sum(x * 2 + x.shape[0]), jnp.broadcast_to(x[:1], (3, *x.shape[1:]))),
+                         "add, v1", dtype="float64")
+    total, rows = program.link(native())({"add": 2, "v1": 3}, [np.ones((2, 3))])
+    assert total == 24 and rows.shape == (3, 3)
+
+
+def test_dead_code_is_dropped_even_if_untranslatable() -> None:
+    def f(x: Any) -> Any:
+        lax.linalg.schur(x[:, None] * x)
+        return x + 1
+    assert "schur" not in program_of(f, "n").source
+
+
+def test_what_no_rule_covers_says_so() -> None:
+    with pytest.raises(Untranslatable) as raised:
+        translate(jax.make_jaxpr(lambda x: lax.psum(x, "i"), axis_env=[("i", 2)])(1.0))
+    assert raised.value.primitive in ("psum", "psum_invariant")
+    with pytest.raises(Untranslatable, match="eigh"):
+        program_of(jnp.linalg.eigh, "n, n").link(ball())
+
+
+def test_wide_arithmetic_ignores_casts_and_native_honours_them() -> None:
+    program = program_of(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32) * 3, "n")
+    x = np.asarray([1 / 3])
+    assert program.link(wide())({"n": 1}, [x])[0] == x * 3
+    assert program.link(native())({"n": 1}, [x])[0] == np.float32(0.333984375) * 3
+    assert program.link(wide(np.longdouble))({"n": 1}, [x])[0].dtype == np.longdouble
+
+
+def test_integers_wrap_truncate_and_saturate_as_in_xla() -> None:
+    program = program_of(lambda x: (x.astype(jnp.int8), x.astype(jnp.uint8), x.astype(jnp.int32)), "n")
+    x = np.asarray([-1.7, 3.9, 300.0, -300.0, np.nan, np.inf, 3e9], np.float32)
+    want = jax.jit(lambda x: (x.astype(jnp.int8), x.astype(jnp.uint8), x.astype(jnp.int32)))(x)
+    for g, w in zip(program.link(native())({"n": 7}, [x]), want, strict=True):
+        np.testing.assert_array_equal(g, w)
+
+
+def test_products_round_their_operands_as_a_device_would() -> None:
+    program = program_of(lambda a, b: a @ b, "n", "n")
+    a, b = np.asarray([1 + 2**-9]), np.asarray([1.0])
+    products = [program.link(native(how))({"n": 1}, [a, b])[0] for how in (None, "tf32", "bfloat16")]
+    assert [float(p) for p in products] == [1 + 2**-9, 1 + 2**-9, 1.0]
+    with jax.default_matmul_precision("highest"):
+        exact = program_of(lambda a, b: a @ b, "n", "n")
+    assert exact.link(native("bfloat16"))({"n": 1}, [a, b])[0] == 1 + 2**-9
+
+
+def test_one_program_runs_in_every_arithmetic() -> None:
+    program = program_of(lambda x: jnp.sum(jnp.exp(x) / 3), "n")
+    x = np.asarray([0.5, -1.25], np.float32)
+    exact = np.sum(np.exp(x.astype(np.longdouble)) / 3)
+    for arithmetic, digits in ((native(), 1e-6), (wide(), 1e-15), (wide(np.longdouble), 1e-18)):
+        assert abs(program.link(arithmetic)({"n": 2}, [x])[0] - exact) < digits
+    (enclosure,) = program.link(ball(128))({"n": 2}, [x])
+    assert abs(float(enclosure[()].mid()) - exact) < 1e-15 and enclosure[()].rad() < 1e-30
