@@ -107,8 +107,8 @@ def backpropagate(
     gradients: list[Layer] = []
     while segments:
         segment, start = segments.pop(), starts.pop()
-        if gradients:  # the last segment's z and a are still there; the others' are made again, and only now
-            start, g = jax.lax.optimization_barrier((start, g))
+        if gradients:  # the last segment's z and a are still there; the others' are made again
+            start = _not_before(g, start)
             z, a = forward(params[segment], start, sigmas[segment])
         for (W, _), sigma, z_l, below in reversed(
             [*zip(params[segment], sigmas[segment], z, a, strict=False)]
@@ -122,6 +122,14 @@ def backpropagate(
 def _segments(depth: int, recompute: bool) -> list[slice]:
     length = math.isqrt(depth - 1) + 1 if recompute else depth
     return [slice(start, start + length) for start in range(0, depth, length)]
+
+
+def _not_before(g: Array, start: Array) -> Array:
+    """``start``, but as the compiler sees it only known after ``g``: else it would keep what it has already computed.
+
+    Nothing is below -inf, so 0 is added; ``jax.lax.optimization_barrier`` would say so too, but the CPU compiler drops it.
+    """
+    return start + (g[:1, :1] < -jnp.inf).astype(start.dtype)
 
 
 def _reduce(total: Array, x: Array, reduction: Reduction) -> Array:

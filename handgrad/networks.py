@@ -106,7 +106,7 @@ def architectures(count: int = 24) -> tuple[Architecture, ...]:
     """Depths 1 to 4, every loss, columns and batches; with 24 of them, every activation at least twice."""
     names, losses = cycle(ACTIVATIONS), tuple(LOSSES)
     return tuple(
-        Architecture(tuple(islice(names, 1 + i % 4)), losses[(i + i // 4) % len(losses)], i // 2 % 2 == 0)
+        Architecture(tuple(islice(names, 1 + i % 4)), losses[(i + i // 4) % len(losses)], i // 4 % 2 == 0)
         for i in range(count)
     )
 

@@ -1,0 +1,116 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from handgrad.activations import ACTIVATIONS, activation_named
+
+NAMES = """
+identity relu relu6 leaky_relu elu celu selu sigmoid log_sigmoid hard_sigmoid silu hard_silu tanh hard_tanh
+softplus soft_sign gelu gelu_tanh squareplus mish sparse_plus sparse_sigmoid
+""".split()  # noqa: SIM905
+KINKS = {
+    "relu": [0], "relu6": [0, 6], "leaky_relu": [0], "selu": [0], "hard_sigmoid": [-3, 3],
+    "hard_silu": [-3, 3], "hard_tanh": [-1, 1], "sparse_sigmoid": [-1, 1],
+}  # fmt: skip
+BOUNDED = {
+    "relu6", "hard_tanh", "hard_sigmoid", "sparse_sigmoid", "soft_sign", "sigmoid", "tanh", "log_sigmoid",
+}  # fmt: skip
+each = pytest.mark.parametrize("sigma", ACTIVATIONS.values(), ids=list(ACTIVATIONS))
+half = pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=lambda d: d.__name__)
+
+
+def test_the_names():
+    assert sorted(ACTIVATIONS) == sorted(NAMES)
+    assert all(sigma.name == name for name, sigma in ACTIVATIONS.items())
+    assert len({hash(sigma) for sigma in ACTIVATIONS.values()}) == 22  # fit to be static under jit
+    with pytest.raises(TypeError):
+        ACTIVATIONS["mine"] = ACTIVATIONS["relu"]  # type: ignore[index]
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"there is no activation 'rleu'; wanted one of .*relu"):
+        activation_named("rleu")
+
+
+@each
+def test_agrees_with_jax_grad_and_with_differences(sigma):
+    """The slope and its own slope, against autodiff and against no autodiff at all."""
+
+    @jax.jit
+    def both(z, h=1e-5):
+        first, second = sigma.derivative(z), jax.vmap(jax.grad(sigma.derivative))(z)
+        theirs = jax.vmap(jax.grad(sigma.apply))(z)
+        difference = (sigma.apply(z + h) - sigma.apply(z - h)) / (2 * h)
+        second_difference = (sigma.derivative(z + h) - sigma.derivative(z - h)) / (2 * h)
+        return first, second, theirs, difference, second_difference
+
+    first, second, theirs, difference, second_difference = both(jnp.linspace(-9, 9, 2001) + 1.3e-3)
+    np.testing.assert_allclose(first, theirs, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(first, difference, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(second, second_difference, rtol=1e-7, atol=1e-8)
+    assert np.isfinite(both(jnp.asarray([-1e100, -0.0, 0.0, 1e100]))[1]).all()
+
+
+@each
+@half
+def test_half_precision_is_rounded_once(sigma, dtype):
+    """Every input of moderate size: within an ulp, or what half an ulp of the input changes."""
+    info = jnp.finfo(dtype)
+    tiny, eps = float(info.smallest_normal), float(info.eps)
+    z = np.arange(2**16, dtype=np.uint16).view(dtype)
+    with np.errstate(invalid="ignore"):  # the NaNs among them
+        exactly = z.astype(np.float64)
+    z, exactly = (v[(np.abs(exactly) >= tiny) & (np.abs(exactly) < 80)] for v in (z, exactly))
+    slope = jax.jit(sigma.derivative)
+
+    def ulp(x):
+        return np.exp2(np.floor(np.log2(np.maximum(np.abs(x), tiny)))) * eps
+
+    truth, step = np.asarray(slope(exactly)), ulp(exactly) / 2
+    moved = np.maximum(np.abs(slope(exactly + step) - truth), np.abs(slope(exactly - step) - truth))
+    error = np.abs(np.asarray(slope(z)).astype(np.float64) - truth)
+    # A result that is almost subnormal may lose a factor that was flushed to zero on the way.
+    assert np.max(error / np.maximum(np.maximum(ulp(truth), moved), 256 * tiny * eps)) <= 1
+
+
+@each
+def test_limits_and_dtype(sigma):
+    left = {"identity": 1, "leaky_relu": 0.01, "log_sigmoid": 1}.get(sigma.name, 0)
+    right = 0 if sigma.name in BOUNDED else 1.0507009873554805 if sigma.name == "selu" else 1
+    for dtype in (jnp.float64, jnp.float32, jnp.bfloat16, jnp.float16):
+        far, eps = float(jnp.finfo(dtype).max), float(jnp.finfo(dtype).eps)
+        slope = np.asarray(jax.jit(sigma.derivative)(np.asarray([-np.inf, -far, far, np.inf, np.nan], dtype)))
+        assert slope.dtype == dtype
+        assert np.isnan(slope[4])
+        np.testing.assert_allclose(slope[:4].astype(float), [left, left, right, right], rtol=eps)
+
+
+@pytest.mark.parametrize(("name", "at"), [(name, at) for name, places in KINKS.items() for at in places])
+def test_at_a_kink_the_slope_is_between_its_sides_and_that_of_jax(name, at):
+    sigma, z = ACTIVATIONS[name], jnp.asarray(float(at))
+    left, right = sigma.derivative(z - 1e-9), sigma.derivative(z + 1e-9)
+    assert min(left, right) <= sigma.derivative(z) <= max(left, right) + 1e-8
+    np.testing.assert_allclose(sigma.derivative(z), jax.grad(sigma.apply)(z), rtol=1e-15)
+
+
+@each
+def test_any_shape_and_plain_numbers(sigma):
+    z = jax.ShapeDtypeStruct((2, 1, 3), jnp.float32)
+    for function in (
+        sigma.apply,
+        sigma.derivative,
+        jax.vmap(sigma.derivative),
+        lambda z: sigma.differential(z, z),
+    ):
+        assert jax.eval_shape(function, z) == z
+    assert jax.eval_shape(lambda: (sigma.derivative(0.5), sigma.derivative(2)))[1].shape == ()
+
+
+def test_tails_that_jax_grad_loses():
+    """Where `1 - tanh²` and `1 - σ` have rounded to 0, in float32."""
+    z = jnp.asarray(20.0, jnp.float32)
+    for name in ("tanh", "sigmoid"):
+        sigma = ACTIVATIONS[name]
+        assert jax.grad(sigma.apply)(z) == 0
+        np.testing.assert_allclose(sigma.derivative(z), sigma.derivative(z.astype(jnp.float64)), rtol=1e-6)
