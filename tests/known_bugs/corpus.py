@@ -55,6 +55,7 @@ ACCEPTED_KINDS = {
 
 # Kinds that describe the mistake truly although its class does not list them.
 ALSO_ACCEPTED = {
+    "R02": ("dimension",),  # right up to degree 2
     "R03": ("conjugate",),  # the complex variant: two mistakes in one
     "R09": ("missing_term", "region"),  # a term of the series, where the norm is small
     "R17": ("factor", "cotangent"),  # zero everywhere

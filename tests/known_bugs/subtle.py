@@ -17,18 +17,18 @@ Matrix = Float[Array, "m n"]
 # --- one entry in 262,144, by one part in 10^5 -----------------------------------------------------
 
 
-def log_cosh_loss(W: Float[Array, "512 512"]) -> Scalar:
-    return jnp.sum(jnp.logaddexp(W, -W))
+def pseudo_huber(W: Float[Array, "512 512"]) -> Scalar:
+    return jnp.sum(jnp.sqrt(1 + W**2))
 
 
-@gradient_of(log_cosh_loss, wrt="W", name="subtle_entry_wrong")
-def log_cosh_gradient_wrong(W):
-    return jnp.tanh(W).at[317, 41].multiply(1 + 1e-5)
+@gradient_of(pseudo_huber, wrt="W", name="subtle_entry_wrong")
+def pseudo_huber_gradient_wrong(W):
+    return (W / jnp.sqrt(1 + W**2)).at[317, 41].multiply(1 + 1e-5)
 
 
-@gradient_of(log_cosh_loss, wrt="W", name="subtle_entry_right")
-def log_cosh_gradient(W):
-    return jnp.tanh(W)
+@gradient_of(pseudo_huber, wrt="W", name="subtle_entry_right")
+def pseudo_huber_gradient(W):
+    return W / jnp.sqrt(1 + W**2)
 
 
 # --- only at an exact zero -------------------------------------------------------------------------
