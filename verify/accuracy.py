@@ -1,8 +1,9 @@
 """Accuracy: does the hand-written function lose digits, in the arithmetic of a cell, where its reference does not?
 
-One unlucky rounding proves nothing. So where one side is clearly worse at a case, the case's neighbours are
-tried too, a few ulps and some percent away: it is the formula's fault only if the better side is better at its worst than
-the other typically is.
+One unlucky rounding proves nothing, and neither does an accidental cancellation: of a sum whose terms happen to
+cancel any rounding leaves a large relative error. So the inputs' neighbours are tried too, a relative distance of
+2 u^(1/4) away (u the unit roundoff): there an accident has a size of u^(1/4), an error of u is no more than a loss of
+u^(3/4), and only what the formula itself loses remains.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from handgrad.domains import Domain, real
 from verify.cases import Case
 from verify.comparison import WORSE, Precision, errors, precision, worse
 from verify.values import to_dtype
@@ -79,51 +81,53 @@ def confirm(
 ) -> Loss | None:
     """Tries the neighbours of a case; None if the loss was luck, or is shared."""
     side, leaf, at, _ = suspicion
-    mine, others, truths = [], [], []
+    mine, others = [], []
     for near in (case, *neighbours(case)):
-        truths_here = [np.asarray(t[leaf][at]) for t in truth_of(near)]
-        truth = float(np.abs(truths_here[0]))
-        if not np.isfinite(truth) or truth >= p.roomy:
+        truths = [np.asarray(t[leaf][at]) for t in truth_of(near)]
+        size = float(np.abs(truths[0]))
+        if not size < p.roomy:
             continue
-        hand, reference = evaluate(near)
-        eh, er = (
-            float(errors(np.asarray(x[leaf][at]), t))
-            for x, t in zip((hand, reference), truths_here, strict=True)
-        )
-        mine.append(eh if side == "hand" else er)
-        others.append(er if side == "hand" else eh)
-        truths.append(truth)
+        results = evaluate(near)
+        eh, er = (float(errors(np.asarray(x[leaf][at]), t)) for x, t in zip(results, truths, strict=True))
+        size = max(size, p.tiny)
+        mine.append((eh if side == "hand" else er) / size)
+        others.append((er if side == "hand" else eh) / size)
     if len(mine) < NEIGHBOURS // 3:
         return None
-    typical, worst_other, size = float(np.median(mine)), max(others), float(np.median(truths))
-    if not typical > WORSE * worst_other or not typical > p.loss * size + 4 * p.tiny:
+    # The first is the case itself, chosen because it is bad: only its neighbours vote.
+    typical, other = np.median(mine[1:]), np.quantile(others[1:], 0.75)
+    if not typical > WORSE * other or not typical > p.loss:
         return None
-    t = truth_of(case)[0][leaf][at]
+    t = np.asarray(truth_of(case)[0][leaf][at])
+    size = max(float(np.abs(t)), p.tiny)
     return Loss(
-        "hand" if side == "hand" else "reference",
-        leaf, at, mine[0], others[0], float(np.real(t)), not np.isfinite(mine[0]),
+        "hand" if side == "hand" else "reference", leaf, at, mine[0] * size, others[0] * size,
+        float(np.real(t)), not np.isfinite(mine[0]),
     )  # fmt: skip
 
 
 def neighbours(case: Case) -> list[Case]:
-    """Cases near by: half within a few ulps, half within some percent; zeros stay zero."""
+    """Cases near by, each entry moved on its own; zeros stay zero, and constraints are kept."""
     rng = np.random.default_rng(case.index)
-    found = []
-    for k in range(NEIGHBOURS):
-        values = []
-        for leaf, v in zip(case.structure.leaves, case.values, strict=True):
-            if v.dtype.kind in "iub" or leaf.domain.kind in ("one_hot", "orthogonal", "spd", "symmetric"):
-                values.append(v)
-                continue
-            wide = v.astype(np.complex128 if v.dtype.kind == "c" else np.float64)
-            dtype = str(v.dtype)
-            spread = 8 * precision(dtype).roundoff if k % 2 else 0.05
-            moved = wide * (1 + spread * rng.uniform(-1, 1, v.shape))
-            low, high = leaf.domain.low, leaf.domain.high
-            if leaf.domain.kind == "simplex" and v.ndim:
-                moved = moved / moved.sum(-1, keepdims=True)
-            elif low is not None and high is not None:
-                moved = np.clip(moved, low, high)
-            values.append(moved.astype(dtype) if v.dtype.kind == "c" else to_dtype(moved, dtype))
-        found.append(replace(case, values=tuple(values)))
-    return found
+
+    def moved(v: np.ndarray, domain: Domain = real) -> np.ndarray:
+        if v.dtype.kind in "iub" or domain.kind in ("one_hot", "orthogonal", "spd", "symmetric"):
+            return v
+        dtype = str(v.dtype)
+        wide = v.astype(np.complex128 if v.dtype.kind == "c" else np.float64)
+        x = wide * (1 + 2 * precision(dtype).roundoff ** 0.25 * rng.uniform(-1, 1, v.shape))
+        if domain.kind == "simplex" and v.ndim:
+            x = x / x.sum(-1, keepdims=True)
+        elif domain.low is not None and domain.high is not None:
+            x = np.clip(x, domain.low, domain.high)
+        return x.astype(dtype) if v.dtype.kind == "c" else to_dtype(x, dtype)
+
+    domains = [leaf.domain for leaf in case.structure.leaves]
+    return [
+        replace(
+            case,
+            values=tuple(moved(v, d) for v, d in zip(case.values, domains, strict=True)),
+            extra=tuple(moved(v) for v in case.extra),
+        )
+        for _ in range(NEIGHBOURS)
+    ]

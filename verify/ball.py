@@ -1,9 +1,9 @@
 """Ball arithmetic: every floating value is an interval (FLINT's arb, acb) that certainly holds the exact one.
 
-A program run here is an oracle with a proof: the radius says what is known. Arrays are NumPy object arrays of balls;
-integers and booleans stay NumPy's. Nothing silently takes a midpoint: a comparison that the intervals do not decide
-raises `Undecided`, and the caller raises the precision. Exact zeros, and infinities, behave as in floating point
-(1/0 is inf, log 0 is -inf, 0 * inf is NaN).
+A program run here is an oracle with a proof: the radius says what is known. Arrays are NumPy object arrays of
+balls; integers and booleans stay NumPy's. Nothing silently takes a midpoint: a comparison that the intervals
+do not decide raises `Undecided`, and the caller raises the precision. Exact zeros, and infinities, behave as
+in floating point (1/0 is inf, log 0 is -inf, 0 * inf is NaN).
 """
 
 from __future__ import annotations
@@ -20,15 +20,8 @@ from flint import acb, arb
 
 from verify import ball_functions as fn
 from verify import linear_algebra
-from verify.arithmetic import (
-    ANY,
-    BOOL,
-    INT,
-    Arithmetic,
-    Untranslatable,
-    is_floating,
-    kind_of,
-)
+from verify.arithmetic import Arithmetic, Untranslatable
+from verify.elementwise import ANY, BOOL, INT, is_floating, kind_of
 
 
 # -- arrays of balls -------------------------------------------------------------------------------
@@ -90,13 +83,15 @@ def _sort(operands: Sequence[np.ndarray], axis: int, keys: int) -> tuple[np.ndar
 def _combine(how: str) -> Callable[..., None]:
     def put(out: np.ndarray, index: tuple, values: Any) -> None:
         out[index] = values
-    ufuncs = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "min": _each(fn.smaller, 2), "max": _each(fn.larger, 2)}
+    ufuncs = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "min": _each(fn.smaller, 2),
+              "max": _each(fn.larger, 2)}
     return put if how == "set" else ufuncs[how].at
 
 
 def _matmul(a: Any, b: Any) -> Any:
     """FLINT's product for matrices, which rounds once an entry; NumPy's loop otherwise."""
-    if a.ndim == b.ndim == 2 and a.size and b.size and isinstance(a.flat[0], arb) and isinstance(b.flat[0], arb):
+    if a.ndim == b.ndim == 2 and a.size and b.size and isinstance(a.flat[0], arb) and isinstance(b.flat[0],
+                                                                                                 arb):
         out = np.empty((a.shape[0], b.shape[1]), object)
         out[...] = (flint.arb_mat(a.tolist()) * flint.arb_mat(b.tolist())).table()
         return out
@@ -104,7 +99,8 @@ def _matmul(a: Any, b: Any) -> Any:
 
 
 FLOAT: dict[str, Callable] = {
-    "add": np.add, "add_any": np.add, "sub": np.subtract, "mul": np.multiply, "neg": np.negative, "where": np.where,
+    "add": np.add, "add_any": np.add, "sub": np.subtract, "mul": np.multiply, "neg": np.negative,
+    "where": np.where,
     **{name: _each(f) for name, f in fn.UNARY.items()},
     **{name: _each(f, 2) for name, f in fn.BINARY.items()},
     "regularized_incomplete_beta": _each(fn.betainc, 3),
@@ -121,7 +117,8 @@ FLOAT: dict[str, Callable] = {
     "cumlogsumexp": lambda x, axis: _each(fn.logaddexp, 2).accumulate(x, axis, object),
     "reduce_precision": lambda x, exponent_bits, mantissa_bits: x,
     "lu": lambda a: linear_algebra.lu(a, lambda x, y: fn.less(abs(y), abs(x))),
-    **{name: linear_algebra.OPERATIONS[name] for name in ("cholesky", "triangular_solve", "qr", "householder_product")},
+    **{name: linear_algebra.OPERATIONS[name] for name in ("cholesky", "triangular_solve", "qr",
+                                                          "householder_product")},
 }
 
 
@@ -171,7 +168,7 @@ class Ball(Arithmetic):
         balls = _balls(value)
         if noisy and self.literal_noise is not None and is_floating(dtype) and _inexact(value, dtype):
             shift = self.literal_noise.uniform(-1, 1) * float(_eps(dtype)) / 2
-            balls = np.multiply(balls, 1 + arb(shift))
+            balls = np.asarray(balls * (1 + arb(shift)), object)
         return balls if np.ndim(balls) else np.asarray(balls, object)
 
     @staticmethod
@@ -262,8 +259,10 @@ def _inexact(value: Any, dtype: str) -> bool:
 
 
 def ball(bits: int = 192, literal_noise: np.random.Generator | None = None) -> Arithmetic:
-    """Enclosures in `bits` bits. With `literal_noise`, literals that look rounded are moved within their rounding,
-    anew at every `Program.link`: how far the result moves is how much the rounding of constants matters."""
+    """Enclosures in `bits` bits. With `literal_noise`, literals that look rounded are moved within their
+    rounding, anew at every `Program.link`: how far the result moves is how much the rounding of constants
+    matters.
+    """
     return Ball(bits, literal_noise)
 
 

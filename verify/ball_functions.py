@@ -1,8 +1,8 @@
 """What each elementary function is of one ball: the enclosure, and floating point's value at the edges.
 
-FLINT encloses; what it leaves as NaN splits in two. A *certain* NaN (radius zero) is what floating point would return
-too: 0/0, inf - inf, log of a negative number. An indeterminate one (radius infinite) means that the interval was too wide:
-comparing it raises `Undecided`. Exact zeros give floating point's infinities.
+FLINT encloses; what it leaves as NaN splits in two. A *certain* NaN (radius zero) is what floating point
+would return too: 0/0, inf - inf, log of a negative number. An indeterminate one (radius infinite) means that
+the interval was too wide: comparing it raises `Undecided`. Exact zeros give floating point's infinities.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def is_finite(x: Any) -> bool:
 
 
 def larger(a: Any, b: Any) -> Any:
-    """The larger ball itself where it is certain, so that it still equals itself; otherwise their hull above."""
+    """The larger ball itself where it is certain, so that it still equals itself; otherwise a hull."""
     if a >= b:
         return a
     return b if b > a else a + b if a.is_nan() or b.is_nan() else a.max(b)
@@ -82,7 +82,8 @@ def smaller(a: Any, b: Any) -> Any:
 
 
 # -- functions of one ball -------------------------------------------------------------------------
-def _of(name: str, outside: Callable[[Any], bool] | None = None, edges: dict[float, Any] | None = None) -> Callable:
+def _of(name: str, outside: Callable[[Any], bool] | None = None,
+        edges: dict[float, Any] | None = None) -> Callable:
     """FLINT's function, with floating point's value at the edges and NaN for certain outside its domain."""
     def function(x: Any) -> Any:
         y = getattr(x, name)()
@@ -168,7 +169,8 @@ def cbrt(x: Any) -> Any:
     if x.is_zero() or not x.is_finite():
         return x
     low, high = abs(arb(x.lower())), abs(arb(x.upper()))
-    return arb(0).union(high.root(3) if x.upper() > 0 else arb(0)).union(-low.root(3) if x.lower() < 0 else arb(0))
+    hull = arb(0) if x.upper() <= 0 else arb(0).union(high.root(3))
+    return hull if x.lower() >= 0 else hull.union(-low.root(3))
 
 
 def lgamma(x: Any) -> Any:
@@ -276,16 +278,19 @@ UNARY: dict[str, Callable] = {
     "sqrt": _of("sqrt", _negative), "rsqrt": _of("rsqrt", _negative, {0: INF}), "log": log,
     "log1p": _of("log1p", lambda x: x < -1, {-1: -INF}), "asin": _of("asin", _beyond_one),
     "acos": _of("acos", _beyond_one), "acosh": _of("acosh", lambda x: x < 1),
-    "atanh": _of("atanh", _beyond_one, {1: INF, -1: -INF}), "erf_inv": _of("erfinv", _beyond_one, {1: INF, -1: -INF}),
+    "atanh": _of("atanh", _beyond_one, {1: INF, -1: -INF}), "erf_inv": _of("erfinv", _beyond_one,
+                                                                           {1: INF, -1: -INF}),
     "erf": _of("erf", None, {float("inf"): arb(1), float("-inf"): arb(-1)}),
     "erfc": _of("erfc", None, {float("inf"): arb(0), float("-inf"): arb(2)}),
     "logistic": logistic, "cbrt": cbrt, "exp2": lambda x: arb(2) ** x, "reciprocal": lambda x: div(arb(1), x),
     "square": lambda x: integer_pow(x, 2), "lgamma": lgamma, "digamma": digamma, "floor": floor, "ceil": ceil,
     "round_away": round_away, "round_even": round_even, "sign": sign, "abs": abs, "bessel_i0e": _bessel_e(0),
-    "bessel_i1e": _bessel_e(1), "real": lambda x: x.real, "imag": lambda x: x.imag, "conj": lambda x: x.conjugate(),
+    "bessel_i1e": _bessel_e(1), "real": lambda x: x.real, "imag": lambda x: x.imag,
+    "conj": lambda x: x.conjugate(),
 }
 BINARY: dict[str, Callable] = {
-    "div": div, "rem": rem, "max": larger, "min": smaller, "atan2": atan2, "polygamma": polygamma, "complex": acb,
+    "div": div, "rem": rem, "max": larger, "min": smaller, "atan2": atan2, "polygamma": polygamma,
+    "complex": acb,
     "integer_pow": integer_pow, "zeta": zeta, "igamma": igamma, "igammac": igammac,
 }
 
@@ -295,9 +300,9 @@ def to_ball(x: Any) -> Any:
     """The ball of exactly this number."""
     if isinstance(x, (arb, acb)):
         return x
-    if isinstance(x, (complex, np.complexfloating)):
+    if np.iscomplexobj(x):
         return acb(to_ball(x.real), to_ball(x.imag))
-    if isinstance(x, np.longdouble) and np.isfinite(x):  # two doubles hold a long double, in its own range
+    if getattr(x, "dtype", None) == np.longdouble and np.isfinite(x):  # two doubles hold a long double, in its own range
         mantissa, exponent = np.frexp(x)
         high = float(mantissa)
         return (arb(high) + arb(float(mantissa - np.longdouble(high)))) * arb(2) ** int(exponent)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from verify.accuracy import Loss, confirm, suspicions
@@ -47,7 +48,7 @@ class CompiledCell:
         ]
         return [first, *more]
 
-    def prepare(self, case: Case) -> None:
+    def prepare(self, case: Case, reference_only: bool = False) -> None:
         """Compiles hand and reference together for the sizes and structure of a case."""
         build_extra = extra_builder(self.engine.sides, case.structure, case.dims, self.dtype)
         count = len(case.structure.leaves)
@@ -56,7 +57,8 @@ class CompiledCell:
         def both(*flat: Any) -> tuple[list[Any], list[Any]]:
             arguments = case.structure.build(flat[:count])
             extra = build_extra(arguments, flat[count:])
-            hand, reference = sides.hand(arguments, extra), sides.reference(arguments, extra)
+            reference = sides.reference(arguments, extra)
+            hand = reference if reference_only else sides.hand(arguments, extra)
             keep = [i for i, x in enumerate(reference.leaves) if x.dtype != jax.dtypes.float0]
             return [hand.leaves[i] for i in keep], [reference.leaves[i] for i in keep]
 
@@ -72,7 +74,7 @@ class CompiledCell:
         matmul = jax.default_matmul_precision(self.precision) if self.precision else nullcontext()
         with precision_of(self.dtype), jax.default_device(self.device), matmul:
             if self.mode != "vmap":
-                return [_wide(self._compiled(*c.values, *c.extra)) for c in cases]
+                return [_wide(self._compiled(*map(jnp.asarray, (*c.values, *c.extra)))) for c in cases]
             columns = zip(*((*c.values, *c.extra) for c in cases), strict=True)
             hand, reference = self._compiled(*(np.stack(column) for column in columns))
             hand, reference = _wide((hand, reference))
@@ -123,6 +125,12 @@ def depth(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | Non
             results = cell.evaluate(cases)
         except Exception as error:
             text = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            try:
+                cell.prepare(cases[0], reference_only=True)
+                cell.evaluate(cases)
+            except Exception:
+                reason = f"the reference itself raises in {dtype} under {mode}: {text}"
+                return Depth(Cell(backend, dtype, matmul, mode, "skipped", reason=reason))
             failed = Cell(backend, dtype, matmul, mode, "error", count, reason=f"under {mode} it raised {text}")
             return Depth(failed)
         if index == SHAPES[mode][0] and not cell.repeated(cases[0]):

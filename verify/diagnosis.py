@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from verify.evidence import Sample
-from verify.hypotheses.additive import additive
+from verify.hypotheses.additive import additive, rearranged_and_more
 from verify.hypotheses.candidates import candidates
 from verify.hypotheses.cases import (
     Case,
@@ -183,7 +183,7 @@ def _explain(cases: list[Case], view: View, peeled: bool = False) -> tuple[Diagn
     place = wrong_place(cases, view)
     if place is not None:
         return place
-    found, other = _first((additive,), cases, view)
+    found, other = _first((additive, rearranged_and_more), cases, view)
     if found is not None:
         return found.diagnoses
     partial = partial or other
@@ -207,7 +207,7 @@ def _explain(cases: list[Case], view: View, peeled: bool = False) -> tuple[Diagn
 
 
 def _diagnose_shape(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
-    found, partial = _first((rearranged,), cases, view)
+    found, partial = _first((rearranged, rearranged_and_more), cases, view)
     found = found or partial
     if found is not None:
         return found.diagnoses

@@ -1,4 +1,4 @@
-"""An equation evaluated by JAX itself, op by op on the CPU: for primitives that need no arithmetic of ours."""
+"""An equation evaluated by JAX itself, on the CPU: for primitives that need no arithmetic of ours."""
 
 from __future__ import annotations
 

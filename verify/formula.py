@@ -72,7 +72,7 @@ def examine(
             except NO_FORM as error:
                 note = f"no oracle: {type(error).__name__}: {error}"
                 continue
-            if found.finding != "undecided":
+            if found.finding != "undecided" or bits == LADDER[-1]:
                 return found
     finally:
         ctx.prec = before
@@ -194,8 +194,28 @@ class _Examination:
         if hand is None:
             return "undecided"
         if not hand:
-            return "wrong"
+            return "uncounted" if self._nowhere_differentiable(leaf, at, position) else "wrong"
         return "agrees" if reference is None or reference else "reference_wrong"
+
+    def _nowhere_differentiable(self, leaf: int, at: tuple[int, ...], position: int) -> bool:
+        """Both sides are undefined, and a zero cotangent or tangent is all that makes the truth zero."""
+        if np.isfinite(self.hand[leaf][at]) or np.isfinite(self.reference[leaf][at]):
+            return False
+        if not any((np.asarray(e) == 0).any() for e in self.case.extra):
+            return False
+        rng = np.random.default_rng(0)
+        extra = tuple(rng.uniform(0.5, 1.5, e.shape).astype(e.dtype) for e in self.case.extra)
+        probe = _Examination.__new__(_Examination)
+        probe.__dict__.update(self.__dict__)
+        probe.case = replace(self.case, extra=extra)
+        probe.oracle = Oracle(self.traced, self.relation, probe.case, self.bits)
+        probe.suspects = [np.zeros(s.shape, bool) for s in self.suspects]
+        probe.truth = [t.copy() for t in self.truth]
+        probe.suspects[leaf][at] = True
+        for found_leaf, found_at, truth, where in probe._entries():
+            if (found_leaf, found_at) == (leaf, at):
+                return bool(truth.kink.reshape(-1)[where]) or not np.isfinite(truth.value.reshape(-1)[where])
+        return False
 
     def _equals(self, exact: Any, floats: Any, leaf: int, at: Any, truth: Truth, position: int) -> bool | None:
         """Whether a side equals the truth at one entry; None if neither can be said."""
@@ -217,10 +237,10 @@ class _Examination:
         gap = float(gap_ball.mid())
         size = float(abs(other).mid()) if not isinstance(other, float) else abs(other)
         slack = float(gap_ball.rad()) + error
+        if slack > 2.0**-20 * size and slack > 2.0**-200:  # more bits would tell
+            return None
         if gap <= EQUAL * size + slack:
             return True
-        if slack > gap / 4 and slack > EQUAL * size:
-            return None
         return gap <= EQUAL * size + slack + self._constants(leaf, at)
 
     def _survives_the_ladder(self, leaf: int, at: Any, gap: float, error: float) -> bool:

@@ -27,6 +27,7 @@ from verify.engine import Arrays, Engine
 from verify.evidence import Sample
 from verify.formula import Examined
 from verify.record import WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
+from verify.program import Untranslatable
 from verify.shrink import shrink
 from verify.signature import SignatureError
 from verify.sizes import SizeError
@@ -132,6 +133,12 @@ class _Judging:
             if dtype == engine.formula_dtype:
                 raise
             reason = f"the reference cannot be evaluated in {dtype}: {error}"
+            self.cells.append(Cell("numpy", dtype, None, "eager", "skipped", reason=reason))
+            return
+        except Untranslatable as error:
+            if dtype == engine.formula_dtype:
+                raise
+            reason = f"no {error} in {dtype}: JAX computes it in float32 and float64 only"
             self.cells.append(Cell("numpy", dtype, None, "eager", "skipped", reason=reason))
             return
         self.breadths.append(seen)

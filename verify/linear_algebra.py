@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import get_lapack_funcs
 
 _LAPACK = "fdFD"
 
@@ -64,7 +64,7 @@ def _one(like: np.ndarray) -> Any:
 
 def _conj(x: Any) -> Any:
     """The conjugate; of balls only where they are complex."""
-    if getattr(x, "dtype", None) != object and not hasattr(x, "sgn"):
+    if getattr(x, "dtype", None) != np.dtype(object) and not hasattr(x, "sgn"):
         return np.conj(x)
     sample = x.flat[0] if isinstance(x, np.ndarray) and x.size else x
     return np.conj(x) if hasattr(sample, "conjugate") else x
@@ -83,7 +83,7 @@ def lu(a: np.ndarray, larger: Callable[[Any, Any], bool] = lambda a, b: abs(a) >
 def _lu(a: np.ndarray, larger: Callable[[Any, Any], bool]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows, columns = a.shape
     if a.dtype.char in _LAPACK:
-        getrf = lapack.get_lapack_funcs("getrf", (a,))
+        (getrf,) = get_lapack_funcs(("getrf",), (a,))
         out, pivots, _ = getrf(a) if a.size else (a.copy(), np.zeros(0), 0)
     else:
         out, pivots = a.copy(), np.arange(min(rows, columns))
@@ -119,7 +119,7 @@ def triangular_solve(a: np.ndarray, b: np.ndarray, left: bool, lower: bool, tran
 
 def _solve(a: np.ndarray, b: np.ndarray, lower: bool, unit: bool) -> np.ndarray:
     if a.dtype.char in _LAPACK and a.size and b.size:
-        trtrs = lapack.get_lapack_funcs("trtrs", (a, b))
+        (trtrs,) = get_lapack_funcs(("trtrs",), (a, b))
         out, info = trtrs(a, b, lower=lower, unitdiag=unit)
         if not info:
             return out
@@ -147,7 +147,8 @@ def _qr(a: np.ndarray, full: bool) -> tuple[np.ndarray, np.ndarray]:
     size = min(rows, columns)
     r, q = a.copy(), np.full((rows, rows), _zero(a))
     q[np.arange(rows), np.arange(rows)] = _one(a)
-    for j in range(min(rows - 1, columns)):  # Householder, with LAPACK's signs: R's diagonal opposes the pivot
+    # Householder, with LAPACK's signs: R's diagonal opposes the pivot
+    for j in range(min(rows - 1, columns)):
         x = r[j:, j].copy()
         norm = _sqrt(np.sum(_conj(x[1:]) * x[1:]) + x[0] * _conj(x[0]))
         if not np.any([v != 0 for v in x[1:]]):
@@ -178,7 +179,7 @@ def eig(a: np.ndarray, left: bool, right: bool) -> tuple[np.ndarray, ...]:
     wide = np.result_type(a, np.complex64)
 
     def one(m: np.ndarray) -> tuple[np.ndarray, ...]:
-        geev = lapack.get_lapack_funcs("geev", (m.astype(wide),))
+        (geev,) = get_lapack_funcs(("geev",), (m.astype(wide),))
         values, vl, vr, _ = geev(m.astype(wide), compute_vl=left, compute_vr=right)
         return (values, *([vl] if left else []), *([vr] if right else []))
     return _batched(one, a)

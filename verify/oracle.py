@@ -177,11 +177,16 @@ class Oracle:
             jump, jump0 = magnitude(right - left), magnitude(right0 - left0)
             size = magnitude(centre) + magnitude(right)
             # A jump that does not shrink with the step is a kink; a smooth function's shrinks in proportion.
-            kink = (jump > 2.0**-60 * size) & (jump > 2.0 ** -((FINE - COARSE) / 2) * jump0)
+            certain = jump > 4 * (radius(right) + radius(left))
+            kink = certain & (jump > 2.0**-60 * size) & (jump > 2.0 ** -((FINE - COARSE) / 2) * jump0)
             drift = magnitude(centre - centre0)
-            wild = magnitude(right) > 2.0**8 * magnitude(right0) + 2.0**-40  # grows: no finite derivative
+            wild = np.zeros(np.shape(centre), bool)  # grows as the step shrinks: no finite derivative
+            for now, then in ((right, right0), (left, left0), (centre, centre0)):
+                growing = magnitude(now) > 2.0**8 * magnitude(then) + 2.0**-40
+                wild = wild | (growing & (magnitude(now) > 4 * radius(now)))
             value = to_floats(centre)
             value = np.where(np.isfinite(value) & ~wild, value, np.inf)
+            kink = kink & ~wild
             error = radius(centre) + drift
             return Truth(value, error, to_floats(left), to_floats(right), kink, np.asarray(centre, dtype=object))
         finally:

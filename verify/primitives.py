@@ -1,35 +1,32 @@
 """The table: one rule per JAX primitive, each emitting the source of its equation.
 
-A rule takes a `Site` (one equation, its operands already named) and returns an expression, or a list of
-expressions for an equation with several results, or an expression that evaluates to their tuple. Names in an
-expression are operations of an arithmetic (`site.op`), helpers of `structural` (pure movement of entries), or static
-parameters; everything that can be decided now (axes, permutations, dtypes) is decided now.
+Everything that can be decided while translating (axes, permutations, dtypes) is decided here; see `site` for
+what a rule is given and returns, `reductions` for the rules that combine entries.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from verify.arithmetic import Untranslatable, dtype_name, kind_of
-from verify.foreign import Foreign
-
-if TYPE_CHECKING:
-    from verify.program import Operand, _Translator
+from verify.arithmetic import Untranslatable
+from verify.elementwise import kind_of
+from verify.site import RULES, Site, foreign, rule
 
 # Calls that are inlined, and where their jaxpr is.
 INLINED: dict[str, Callable[[dict], Any]] = {
     **{name: lambda p: p["jaxpr"] for name in ("jit", "pjit", "remat2", "checkpoint", "remat", "composite",
                                                  "core_call", "xla_call", "remat_opt")},
-    **{name: lambda p: p["call_jaxpr"] for name in ("closed_call", "call", "custom_jvp_call", "custom_vjp_call")},
+    **{name: lambda p: p["call_jaxpr"] for name in ("closed_call", "call", "custom_jvp_call",
+                                                    "custom_vjp_call")},
     "custom_vmap_call": lambda p: p["call"],
     "linear_call": lambda p: p["callee"],
 }
 
-IDENTITY = ("stop_gradient", "copy", "copy_p", "sharding_constraint", "layout_constraint", "name", "pvary", "reshard",
+IDENTITY = ("stop_gradient", "copy", "copy_p", "sharding_constraint", "layout_constraint", "name", "pvary",
+            "reshard",
             "reduced_vary_cast", "optimization_barrier", "device_put")
 
 ELEMENTWISE = (
@@ -41,75 +38,6 @@ ELEMENTWISE = (
     "real", "imag", "conj", "complex", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not",
     "shift_left", "shift_right_logical", "shift_right_arithmetic", "population_count", "clz", "mulhi",
 )
-
-# Where a literal is compared or chosen rather than computed with, its rounding is no error of a formula.
-EXACT_USE = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "max", "min", "clamp", "select_n", "is_finite"})
-
-
-class Site:
-    """One equation, as a rule sees it."""
-
-    def __init__(self, translator: _Translator, eqn: Any, operands: list[Operand]):
-        self.t, self.eqn, self.operands = translator, eqn, operands
-        self.name: str = eqn.primitive.name
-        self.params: dict[str, Any] = eqn.params
-        self.shapes = [o.shape for o in operands]
-        self.dtypes = [dtype_name(v.aval.dtype) for v in eqn.invars]
-        self.out_shape: tuple = eqn.outvars[0].aval.shape if eqn.outvars else ()
-        self.out_dtype = dtype_name(eqn.outvars[0].aval.dtype) if eqn.outvars else ""
-
-    def __getitem__(self, index: int) -> str:
-        return self.t.full(self.operands[index], self.name in EXACT_USE)
-
-    @property
-    def all(self) -> list[str]:
-        return [self[i] for i in range(len(self.operands))]
-
-    def op(self, name: str, dtype: str | None = None) -> str:
-        """The name of an operation on entries of `dtype` (default: of the first operand)."""
-        kind = kind_of(dtype or self.dtypes[0])
-        return self.t.operation(name if kind == "float" else f"{name}_{kind}", (name, kind))
-
-    def typed(self, name: str, *statics: str) -> str:
-        """The name of an operation that depends on exact dtypes."""
-        return self.t.operation("_".join([name, *(re.sub(r"\W", "_", s) for s in statics)]), (name, *statics))
-
-    def call(self, name: str, *arguments: Any) -> str:
-        return f"{self.op(name)}({', '.join(map(str, arguments))})"
-
-    def src(self, value: Any) -> str:
-        """Source of a parameter: nested tuples of sizes, None, booleans."""
-        if isinstance(value, (tuple, list)):
-            return "(" + "".join(f"{self.src(v)}, " for v in value).rstrip(" ") + ")" if value else "()"
-        return str(value) if value is None or isinstance(value, bool) else self.t.dimension(value)
-
-    def reshape(self, text: str, shape: Sequence[Any], rank: int) -> str:
-        return f"{text}.reshape({self.src(shape)})" if rank else f"reshape({text}, {self.src(shape)})"
-
-    def map(self, emit: Callable[[list[str]], str], operands: list[Operand] | None = None) -> Operand:
-        return self.t.elementwise(operands or self.operands, self.out_shape, emit, self.name in EXACT_USE)
-
-    def moved(self, emit: Callable[[], str], scalar: bool = True) -> Operand | str:
-        """A movement of entries: that of a broadcast scalar is the scalar broadcast again."""
-        narrow = self.operands[0].narrow
-        if scalar and narrow is not None and narrow.shape == ():
-            return type(narrow)("", self.out_shape, narrow=narrow)
-        return emit()
-
-    def function(self, jaxpr: Any) -> str:
-        return self.t.function(jaxpr)
-
-
-Rule = Callable[[Site], Any]
-RULES: dict[str, Rule] = {}
-
-
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    def register(function: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names, function))
-        return function
-    return register
-
 
 # -- entry by entry --------------------------------------------------------------------------------
 @rule(*ELEMENTWISE)
@@ -197,7 +125,7 @@ def _bitcast(s: Site) -> Any:
 @rule("shift_right_logical", "shift_right_arithmetic")
 def _shift_right(s: Site) -> Any:
     """All bits but the first shifted out of a float leave its sign, which needs no bits."""
-    number = s.t.bits_of.get(s.t.expression(s.operands[0].text))
+    number = s.t.bits_of.get(s.t.expression(s.operands[0].text) or "")
     places = (s.operands[1].narrow or s.operands[1]).literal
     if number is not None and places is not None and int(places.val) == np.iinfo(s.out_dtype).bits - 1:
         sign = "" if s.name == "shift_right_logical" else s.op("neg")
@@ -219,7 +147,8 @@ def _reduce_precision(s: Site) -> Any:
 @rule("broadcast_in_dim", "broadcast_to")
 def _broadcast(s: Site) -> Any:
     operand, shape = s.operands[0], s.out_shape
-    axes = [int(d) for d in s.params.get("broadcast_dimensions", range(len(shape) - len(operand.shape), len(shape)))]
+    axes = [int(d) for d in s.params.get("broadcast_dimensions",
+                                         range(len(shape) - len(operand.shape), len(shape)))]
     source, sizes = operand, operand.shape
     if operand.narrow is not None and len(operand.narrow.shape) == 0:
         source, sizes, axes = operand.narrow, (), []
@@ -371,23 +300,6 @@ def _scatter(s: Site) -> Any:
 
 
 # -- the rest lives in the files that their ideas belong to ----------------------------------------
-def foreign(s: Site) -> str:
-    """An equation evaluated by JAX itself, for primitives that no arithmetic of ours needs to know."""
-    symbolic = {k: v for k, v in s.params.items() if _has_dimension(v)}
-    static = {k: v for k, v in s.params.items() if k not in symbolic}
-    bind = s.t.static(Foreign(s.eqn.primitive, static))
-    call = s.typed("foreign", s.name, *(kind_of(d) for d in [*s.dtypes, *(dtype_name(v.aval.dtype)
-                                                                  for v in s.eqn.outvars)]))
-    sizes = "{" + ", ".join(f"{k!r}: {s.src(v)}" for k, v in symbolic.items()) + "}"
-    return f"{call}({bind}, ({''.join(f'{a}, ' for a in s.all)}), {sizes})"
-
-
-def _has_dimension(value: Any) -> bool:
-    if isinstance(value, (tuple, list)):
-        return any(map(_has_dimension, value))
-    return type(value).__name__ == "_DimExpr"
-
-
 RULES.update(dict.fromkeys((
     "threefry2x32", "threefry4x32", "random_bits", "random_seed", "random_wrap", "random_unwrap",
     "random_split", "random_fold_in", "random_clone", "rng_bit_generator", "rng_uniform", "philox2x32",

@@ -1,9 +1,10 @@
 """One translation, many arithmetics.
 
 A traced function (a jaxpr, its dimensions symbolic or not) is translated once into the Python source of
-`program(dims, inputs)`: one line per equation, dimensions as variables. The names it calls (`add`, `dot_general`,
-`exp`) mean nothing yet: `Program.link` looks them up in an arithmetic, so the same text runs in float32, in
-bfloat16, in a wide floating type or in ball arithmetic. Each fresh shape then costs no tracing and no compilation.
+`program(dims, inputs)`: one line per equation, dimensions as variables. The names it calls (`add`,
+`dot_general`, `exp`) mean nothing yet: `Program.link` looks them up in an arithmetic, so the same text runs
+in float32, in bfloat16, in a wide floating type or in ball arithmetic. Each fresh shape then costs no tracing
+and no compilation.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from jax.extend import core
 from verify import reductions as _reductions  # noqa: F401  (registers its rules)
 from verify import structural
 from verify.arithmetic import Arithmetic, Undecided, Untranslatable, dtype_name
-from verify.primitives import IDENTITY, INLINED, RULES, Site, foreign
+from verify.primitives import IDENTITY, INLINED
+from verify.site import RULES, Site, foreign
 
 __all__ = ["Program", "Undecided", "Untranslatable", "translate"]
 
@@ -68,7 +70,7 @@ class Program:
 
 def translate(closed_jaxpr: Any) -> Program:
     """The Program of a ClosedJaxpr; raises `Untranslatable` for a primitive that no rule covers."""
-    return _Translator(closed_jaxpr).program()
+    return Translator(closed_jaxpr).program()
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class _Statement:
         return {name for line in self.lines for name in _LOCAL.findall(line)}
 
 
-class _Translator:
+class Translator:
     def __init__(self, closed_jaxpr: Any):
         self.jaxpr = closed_jaxpr
         self.operations: dict[str, tuple] = {}
@@ -299,7 +301,8 @@ class _Translator:
         lines = [*notes, "def program(dims, inputs):", *(f"    {line}" for line in head + body)]
         self.operations = {n: k for n, k in self.operations.items() if n in used}
         self.constants = {n: c for n, c in self.constants.items() if n in used}
-        return Program("\n".join(lines) + "\n", tuple(self.dims), self.operations, self.constants, self.statics)
+        return Program("\n".join(lines) + "\n", tuple(self.dims), self.operations, self.constants,
+                       self.statics)
 
 
 def _identifier(dtype: str) -> str:
@@ -312,7 +315,8 @@ def _open(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
 
 def _live(jaxpr: Any, wanted: Sequence[bool] | None) -> list[tuple[Any, list[bool]]]:
     """The equations that the wanted results need, each with which of its results are."""
-    live = {v for i, v in enumerate(jaxpr.outvars) if (not wanted or wanted[i]) and not isinstance(v, core.Literal)}
+    outvars = [v for i, v in enumerate(jaxpr.outvars) if not wanted or wanted[i]]
+    live = {v for v in outvars if not isinstance(v, core.Literal)}
     kept = []
     for eqn in reversed(jaxpr.eqns):
         needed = [v in live for v in eqn.outvars]

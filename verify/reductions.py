@@ -1,4 +1,4 @@
-"""Rules for equations that combine entries: reductions, contractions, windows, order, control flow, solvers."""
+"""Rules for equations that combine entries: reductions, products, windows, order, control flow, solvers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from verify.arithmetic import Untranslatable
-from verify.primitives import Site, foreign, rule
+from verify.elementwise import kind_of
+from verify.site import Site, foreign, rule
 
 
 # -- reductions ------------------------------------------------------------------------------------
@@ -83,7 +84,8 @@ def _dot_general(s: Site) -> Any:
             text = f"{text}.transpose({s.src(order)})"
         if any(len(g) != 1 for g in groups):
             sizes = [s.src(shape[i]) for i in batch] + [_product(s, [shape[i] for i in g]) for g in groups]
-            text = f"{text}.reshape({', '.join(sizes)})" if shape else f"reshape({text}, ({', '.join(sizes)}))"
+            new = ", ".join(sizes)
+            text = f"{text}.reshape({new})" if shape else f"reshape({text}, ({new}))"
         return s.t.assign(text)
 
     product = f"{matmul}({arranged(a, x, lb, l_free, lc)}, {arranged(b, y, rb, rc, r_free)})"
@@ -116,9 +118,11 @@ def _window(s: Site) -> str:
 
 def _extreme(s: Site, low: bool, dtype: str) -> str:
     """The constant that no entry is below (above)."""
-    kind = np.dtype(dtype).kind
-    value = (np.iinfo(dtype).min if low else np.iinfo(dtype).max) if kind in "iu" else (-np.inf if low else np.inf)
-    value = low is False if kind == "b" else value
+    kind = kind_of(dtype)
+    if kind == "int":
+        value = np.iinfo(dtype).min if low else np.iinfo(dtype).max
+    else:
+        value = not low if kind == "bool" else -np.inf if low else np.inf
     return s.t.constant(np.asarray(value, dtype), dtype, noisy=False)
 
 
@@ -142,8 +146,8 @@ def _select_and_scatter_add(s: Site) -> Any:
     low = s.params["select_prim"].name in ("ge", "gt")
     arg = s.op("argmax" if low else "argmin")
     zero = s.t.constant(np.zeros((), s.out_dtype), s.out_dtype, noisy=False)
-    return (f"select_and_scatter({arg}, {s.op('at')}('add'), {s[0]}, {s[1]}, {_extreme(s, low, s.dtypes[1])}, "
-            f"{zero}, {_window(s)})")
+    worst = _extreme(s, low, s.dtypes[1])
+    return f"select_and_scatter({arg}, {s.op('at')}('add'), {s[0]}, {s[1]}, {worst}, {zero}, {_window(s)})"
 
 
 @rule("select_and_gather_add")

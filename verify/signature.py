@@ -140,13 +140,23 @@ def signature_of(claim: Claim) -> Signature:
                 f"or given={{{name!r}: strategy}}"
             )
         arguments[name] = read(chosen, f"{claim.name}: argument {name!r}")
-    axes = [a for spec in arguments.values() for a in _axes(spec)]
+    axes = [a for spec in arguments.values() for a in _axes(spec)] + _given_axes(joint, hand, reference)
     dims = tuple(dict.fromkeys(n for a in axes for n in a.names))
     sizes = [d.domain.size for spec in arguments.values() for d in _arrays(spec)]
     dims += tuple(s for s in dict.fromkeys(sizes) if isinstance(s, str) and s not in dims)
     variadics = tuple(dict.fromkeys(a.text for a in axes if a.variadic))
     promised = _promise(claim.hand, claim) if claim.relation in ("gradient", "equal_to", "at_most") else None
     return Signature(arguments, dims, variadics, _promise(claim.reference, claim), promised)
+
+
+def _given_axes(joint: Mapping[str, Any], hand: Mapping[str, Any], reference: Mapping[str, Any]) -> list[Axis]:
+    """The dimensions that annotations of given arguments name: a function of the sizes is called with them."""
+    found: list[Axis] = []
+    for name in joint:
+        for annotation, _ in (hand.get(name, (None, None)), reference[name]):
+            if hasattr(annotation, "dim_str"):
+                found += [a for a in _array(annotation, name, real).axes if not a.variadic]
+    return found
 
 
 def _promise(function: Callable[..., Any], claim: Claim) -> ArraySpec | TreeSpec | None:

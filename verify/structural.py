@@ -65,12 +65,13 @@ def dynamic_update_slice(operand: np.ndarray, update: np.ndarray, starts: Sequen
 
 
 # -- gather and scatter ----------------------------------------------------------------------------
-def _windows(shape: tuple[int, ...], indices: np.ndarray, sizes: Sequence[int], rank: int, window: Sequence[int],
+def _windows(shape: tuple[int, ...], indices: np.ndarray, sizes: Sequence[int], rank: int,
+             window: Sequence[int],
              windowed: Sequence[int], spec: tuple, clip: bool) -> tuple[list[np.ndarray], np.ndarray]:
     """For each axis of the operand the index of every entry of the windows, and which windows lie inside.
 
-    `rank` is that of the gathered (scattered) array, `window` its axes that run along the axes `windowed` of the
-    operand; its other axes are those of `indices`, the last excepted.
+    `rank` is that of the gathered (scattered) array, `window` its axes that run along the axes `windowed` of
+    the operand; its other axes are those of `indices`, the last excepted.
     """
     _, _, indexed, batching, indices_batching = spec
     batch = [i for i in range(rank) if i not in window]
@@ -103,7 +104,8 @@ def gather(operand: Any, indices: np.ndarray, spec: tuple, sizes: Sequence[int],
     offset, collapsed, _, batching, _ = spec
     rank = indices.ndim - 1 + len(offset)
     windowed = [d for d in range(operand.ndim) if d not in collapsed and d not in batching]
-    index, inside = _windows(operand.shape, indices, sizes, rank, offset, windowed, spec, mode != "FILL_OR_DROP")
+    index, inside = _windows(operand.shape, indices, sizes, rank, offset, windowed, spec,
+                             mode != "FILL_OR_DROP")
     lengths = iter(indices.shape[:-1])
     shape = [sizes[windowed[offset.index(i)]] if i in offset else next(lengths) for i in range(rank)]
     if 0 in operand.shape:
@@ -241,7 +243,8 @@ def scan(body: Callable, consts: tuple, carry: tuple, xs: tuple, length: int, re
         rows.reverse()
     if not rows:
         return (*carry, *(np.zeros(shape) for shape in stacked))
-    return (*carry, *(_stacked(column, shape) for column, shape in zip(zip(*rows, strict=True), stacked, strict=True)))
+    return (*carry, *(_stacked(column, shape) for column,
+                      shape in zip(zip(*rows, strict=True), stacked, strict=True)))
 
 
 def _stacked(rows: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
@@ -251,7 +254,8 @@ def _stacked(rows: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
     return out
 
 
-def while_loop(condition: Callable, body: Callable, cond_consts: tuple, body_consts: tuple, carry: tuple) -> tuple:
+def while_loop(condition: Callable, body: Callable, cond_consts: tuple, body_consts: tuple,
+               carry: tuple) -> tuple:
     while condition(*cond_consts, *carry)[0]:
         carry = body(*body_consts, *carry)
     return carry
@@ -274,7 +278,8 @@ def permutation(pivots: np.ndarray, size: int) -> np.ndarray:
 NAMES: dict[str, Any] = {
     f.__name__: f for f in (
         broadcast, choose, pad, dynamic_slice, dynamic_update_slice, gather, scatter, top_k, cumulative,
-        reduce_window, fold, fold_window, select_and_scatter, select_and_gather, conv, scan, while_loop, branch,
+        reduce_window, fold, fold_window, select_and_scatter, select_and_gather, conv, scan, while_loop,
+        branch,
         permutation)
 } | {
     "reshape": np.reshape, "concatenate": np.concatenate, "stack": np.stack, "tile": np.tile,

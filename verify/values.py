@@ -17,7 +17,7 @@ from handgrad.domains import Domain
 SPECIAL = np.array([0.0, 0.0, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 1.5, -0.25])
 REGIMES = ("ordinary", "integers", "special", "scaled", "saturating", "spread", "constant", "zero", "duplicated")
 WEIGHTS = np.cumsum([0.40, 0.14, 0.14, 0.09, 0.09, 0.05, 0.03, 0.02, 0.04])
-WIDEST = {"float64": 20.0, "float32": 20.0, "bfloat16": 20.0, "float16": 6.0}
+WIDEST = {"float64": 22.0, "float32": 22.0, "bfloat16": 22.0, "float16": 5.0}
 LARGEST = {"float64": 700.0, "float32": 90.0, "bfloat16": 90.0, "float16": 30.0}
 
 
@@ -126,7 +126,7 @@ def _real(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plain: b
     if regime == "saturating":
         return x * LARGEST[dtype] / rng.choice([2.0, 8.0, 20.0])
     if regime == "spread":
-        widest = WIDEST[dtype]
+        widest = WIDEST[dtype] * rng.choice([0.4, 1.0, 2.0])
         return np.copysign(2.0 ** rng.uniform(-widest, widest, shape), x)
     if regime == "constant":
         return np.full(shape, rng.choice([1.0, -1.0, 0.5, float(rng.standard_normal())]))
@@ -149,7 +149,8 @@ def _positive(
     elif kind < 0.40:
         x = x * 10.0 ** (rng.uniform(-3, 3) / (2 if dtype == "float16" else 1))
     elif kind < 0.50:
-        x = 2.0 ** rng.uniform(-WIDEST[dtype], WIDEST[dtype] / 2, shape)
+        widest = WIDEST[dtype] * rng.choice([0.4, 1.0, 2.0])
+        x = 2.0 ** rng.uniform(-widest, widest, shape)
     elif kind < 0.58:
         x = np.full(shape, float(x.flat[0]))
     if zeros and rng.random() < 0.4:

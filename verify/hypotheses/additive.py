@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from verify.hypotheses.expressions import (
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.numbers import number_name
 from verify.hypotheses.scale import Scale, explain, scale_kind, scale_text
+from verify.hypotheses.structure import structures
 from verify.hypotheses.terms import (
     Table,
     differences,
@@ -34,16 +36,39 @@ from verify.record import Diagnosis
 _TRIED = 40
 
 
-def additive(cases: Sequence[Case], view: View) -> Iterator[Found]:
+def additive(cases: Sequence[Case], view: View, deep: bool = True) -> Iterator[Found]:
     """All hypotheses about sums, simplest first."""
     table = tabulate(cases)
     if table is None:
         return
     yield from _one_term(cases, view, table)
-    yield from _expressed(cases, view, table)
+    yield from _expressed(cases, view, table, deep)
     yield from _exchanged(cases, view, table)
     yield from _factor_and_term(cases, view, table)
     yield from _two_terms(cases, view, table)
+
+
+def rearranged_and_more(cases: Sequence[Case], view: View) -> Iterator[Found]:
+    """A transposition (a flip, a conjugation, a missing sum), and besides it a mistake in a sum."""
+    for change in structures(cases, view.dims, view.noun):
+        if not change.repairs or change.kind not in ("transpose", "conjugate", "reduction"):
+            continue
+        if change.value.startswith("flip"):
+            continue
+        repaired = [_with_hand(case, change.hand(case.hand)) for case in cases]
+        kept = [case for case in repaired if case is not None]
+        if len(kept) < len(repaired) or not all(case.same_shape for case in kept if case.failed):
+            continue
+        for found in additive(kept, view, deep=False):
+            if found.fit.unconditional:
+                how = found.diagnoses[0].evidence
+                first = Diagnosis(change.kind, f"up to a term, {change.text}", change.value, how)
+                others = tuple(replace(d, text=f"after that correction, {d.text}") for d in found.diagnoses)
+                yield Found((first, *others), found.fit)
+
+
+def _with_hand(case: Case, hand: np.ndarray | None) -> Case | None:
+    return None if hand is None else replace(case, hand=hand)
 
 
 def _multiple(scale: Scale, expr: Expr) -> str:
@@ -125,7 +150,7 @@ def _share(expr: Expr, table: Table) -> float | None:
     return None
 
 
-def _expressed(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
+def _expressed(cases: Sequence[Case], view: View, table: Table, deep: bool) -> Iterator[Found]:
     """Both values are recognised: the hand computes one expression where another one is wanted."""
 
     def hand(case: Case) -> np.ndarray:
@@ -136,11 +161,11 @@ def _expressed(cases: Sequence[Case], view: View, table: Table) -> Iterator[Foun
 
     wanted = _recognised(cases, view, table, truth)
     got = _recognised(cases, view, table, hand)
-    if wanted is None or got is None:
+    if deep and (wanted is None or got is None) and len(table.probes) == 1:
         names = common_names([case for case in cases if case.failed and case.tame])
-        deep = fill(probe_of(table), deep_products(table.probes[0], names))
-        wanted = wanted or _recognised(cases, view, deep, truth)
-        got = (got or _recognised(cases, view, deep, hand)) if wanted is not None else None
+        inner = fill(probe_of(table), deep_products(table.probes[0], names))
+        wanted = wanted or _recognised(cases, view, inner, truth)
+        got = got or (_recognised(cases, view, inner, hand) if wanted is not None else None)
     if wanted is None or got is None or got[0] == wanted[0]:
         return
     (expr, scale, how), (true_expr, true_scale, _) = got, wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -53,6 +54,12 @@ def _against_sizes(name: str, arrays: Sequence[np.ndarray], cases: Sequence[Case
             gaps = np.array([float(array.real) - case.sample.dims[size] for array, case in pairs])
             compared = {f"{sign} 0": f"{name} {sign} {size}" for sign in ("==", "!=", ">", "<", ">=", "<=")}
             yield Feature(f"{name} - {size}", gaps, "value", compared)
+    sizes = [size for size in cases[0].sample.dims if all(size in case.sample.dims for case in cases)]
+    for whole, part in itertools.permutations(sizes, 2):
+        rows = zip(arrays, cases, strict=True)
+        over = [float(np.real(a)) + c.sample.dims[part] - c.sample.dims[whole] for a, c in rows]
+        compared = {f"{sign} 0": f"{name} + {part} {sign} {whole}" for sign in (">", "<", ">=", "<=")}
+        yield Feature(f"{name} + {part} - {whole}", np.array(over), "value", compared)
 
 
 def _index_array(name: str, arrays: Sequence[np.ndarray], cases: Sequence[Case]) -> Iterator[Feature]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -175,6 +175,58 @@ def best(
     ]
     order = {"flag": 0, "point": 0, "above": 1, "below": 1, "not point": 2, "between": 3, "outside": 3}
     return min(found, key=lambda condition: order[condition.form], default=None)
+
+
+def best_nested(
+    features: Sequence[Feature], fails: np.ndarray, errors: np.ndarray | None = None
+) -> Condition | None:
+    """A condition that all failing rows meet, and among the rows that meet it one that separates."""
+    failing, passing = int(fails.sum()), int((~fails).sum())
+    if failing < 3 or passing < 8 or surprise(failing, passing) < 6:
+        return None
+    for outer in features:
+        for text, met in _covers(outer, fails):
+            rest = fails[met]
+            if rest.all():
+                continue
+            inner_errors = errors[met] if errors is not None else None
+            inner = [
+                replace(feature, values=feature.values[met]) for feature in features if feature is not outer
+            ]
+            found = best(inner, rest, inner_errors, margin=3.0)
+            if found is not None:
+                special = "point" if "point" in (found.form, "point" if " == " in text else "") else "pair"
+                return replace(
+                    found, text=f"{found.text} and {text}", form=special, failing=failing, passing=passing
+                )
+    return None
+
+
+def _covers(feature: Feature, fails: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Simple conditions on one feature that hold wherever ``fails``, and not everywhere."""
+    if feature.yes:
+        holds = feature.values.astype(bool)
+        if holds[fails].all() and not holds.all():
+            yield feature.yes, holds
+        elif feature.no and not holds[fails].any():
+            yield feature.no, ~holds
+        return
+    values, spoken = feature.values, feature.spoken or {}
+    inside = values[fails]
+    if np.isnan(inside).any():
+        return
+    low, high, whole = inside.min(), inside.max(), _integers(values[~np.isnan(values)])
+    below, above = values[values < low], values[values > high]
+    if low == high and (below.size or above.size):
+        text = f"== {show(low)}"
+        yield spoken.get(text) or f"{feature.name} {text}", values == low
+        return
+    if below.size:
+        text = _lower(below.max(), low, whole)
+        yield spoken.get(text) or f"{feature.name} {text}", values >= low
+    if above.size:
+        text = _upper(high, above.min(), whole)
+        yield spoken.get(text) or f"{feature.name} {text}", values <= high
 
 
 def dimension_features(dims: Sequence[dict]) -> list[Feature]:

@@ -12,6 +12,7 @@ from verify.hypotheses.cases import Case, is_direction
 from verify.hypotheses.conditions import Feature
 
 _ROWS = 20000
+Column = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,22 @@ def entry_table(cases: Sequence[Case], quiet: bool) -> Entries | None:
         np.abs(case.hand - case.truth) / np.maximum(s, 1e-300) for case, s in zip(kept, size, strict=True)
     ]
     errors = np.nan_to_num(column(gaps), nan=np.inf, posinf=np.inf)
-    features = [*_values(kept, column), *_indexed(kept, column)]
+    features = [*_values(kept, column), *_indexed(kept, column), *_of_the_case(kept, column)]
     return Entries(features, column([case.bad for case in kept]), errors)
+
+
+def _of_the_case(cases: Sequence[Case], column: Column) -> Iterator[Feature]:
+    """Scalar arguments and sizes, the same at every entry of a case: for conditions that join two."""
+    for name, array in cases[0].bases.items():
+        if array.ndim == 0 and name in cases[0].sample.inputs and all(name in case.bases for case in cases):
+            yield Feature(
+                name, column([np.full(c.truth.shape, np.real(c.bases[name])) for c in cases]), "scalar"
+            )
+    for name in cases[0].sample.dims:
+        if all(name in case.sample.dims for case in cases):
+            yield Feature(
+                name, column([np.full(c.truth.shape, float(c.sample.dims[name])) for c in cases]), "size"
+            )
 
 
 def _within_budget(cases: Sequence[Case]) -> list[Case]:
@@ -57,9 +72,6 @@ def _within_budget(cases: Sequence[Case]) -> list[Case]:
             kept.append(case)
             total += case.truth.size
     return kept
-
-
-Column = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 def _values(cases: Sequence[Case], column: Column) -> Iterator[Feature]:
@@ -90,6 +102,13 @@ def _ties(name: str, parts: Sequence[np.ndarray], column: Column) -> Iterator[Fe
     repeated = f"{name} has another entry of the same value"
     yield Feature(repeated, column([_repeats(part) > 1 for part in parts]), "tie", yes=repeated)
     for axis in range(parts[0].ndim):
+        along = f"along axis {axis}"
+        for text, slices in (
+            (f"{name} is all zero {along}", [part == 0 for part in parts]),
+            (f"{name} is constant {along}", [part == part.take([0], axis) for part in parts]),
+        ):
+            whole = [np.broadcast_to(s.all(axis=axis, keepdims=True), s.shape) for s in slices]
+            yield Feature(text, column(whole), "tie", yes=text)
         tops = [part == part.max(axis=axis, keepdims=True) for part in parts]
         largest = f"{name} is the largest along axis {axis}"
         yield Feature(

@@ -191,10 +191,10 @@ def _invertible(array: np.ndarray) -> bool:
 def deep_products(probe: Case, names: Sequence[str]) -> Iterator[Expr]:
     """``(a * f(u)) @ b`` and ``a @ (b * f(u))``, and their sums: a function inside a product."""
     shape = probe.truth.shape
-    names = names[:16]
+    names = names[:10]
     inner = list(_matrix_products(_operands(probe, names, len(shape)), shape))
     reduced = [expr for expr in _reduced(_operands(probe, names, len(shape)), shape)]
-    for product in inner[:60] + reduced[:30]:
+    for product in inner[:16] + reduced[:8]:
         for position in range(1, len(product)):
             operand = product[position]
             value = (

@@ -24,6 +24,8 @@ FUNCTIONS: dict[str, Function] = {
     "|{}|": np.abs,
     "sign({})": np.sign,
     "({} > 0)": lambda u: np.asarray(np.real(u) > 0, float),
+    "max({}, 0)": lambda u: np.maximum(np.real(u), 0),
+    "relu6({} + 3)": lambda u: np.clip(np.real(u) + 3, 0, 6),
     "sqrt(|{}|)": lambda u: np.sqrt(np.abs(u)),
     "exp({})": np.exp,
     "exp(-{})": lambda u: np.exp(-u),

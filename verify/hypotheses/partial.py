@@ -9,7 +9,7 @@ import numpy as np
 
 from verify.hypotheses.case_values import case_features
 from verify.hypotheses.cases import Case, is_direction, largest
-from verify.hypotheses.conditions import Condition, best, best_pair, dimension_features
+from verify.hypotheses.conditions import Condition, best, best_nested, best_pair, dimension_features
 from verify.hypotheses.entry_values import at_entries, entry_table, spread
 from verify.hypotheses.ladder import Found, View
 from verify.hypotheses.numbers import exact_name
@@ -17,6 +17,7 @@ from verify.hypotheses.positions import positions
 from verify.record import Diagnosis
 
 Told = tuple[Diagnosis, ...]
+_NESTED = 24
 
 
 def condition_on_entries(
@@ -35,7 +36,7 @@ def condition_on_entries(
 
 
 def entry_condition(cases: Sequence[Case], narrow: bool) -> Condition | None:
-    for quiet in (False, True):
+    for quiet in (True, False):
         table = entry_table(cases, quiet)
         if table is None or not table.fails.any() or table.fails.all():
             continue
@@ -44,14 +45,21 @@ def entry_condition(cases: Sequence[Case], narrow: bool) -> Condition | None:
             found = best(features, table.fails, table.errors)
             if found is not None and (found.narrow or not narrow):
                 return found
+        if not narrow:
+            families = ("value", "mask", "tie", "scalar", "size")
+            features = [feature for feature in table.features if feature.family in families][:_NESTED]
+            found = best_nested(features, table.fails, table.errors)
+            if found is not None:
+                return found
     return None
 
 
 def condition_on_cases(cases: Sequence[Case], view: View, partial: Found | None) -> Told | None:
     """Cases fail exactly where a condition on sizes, on options or on values holds."""
-    for kept in (cases, [case for case in cases if case.failed or largest(case.truth) or largest(case.hand)]):
+    loud = [case for case in cases if case.failed or largest(case.truth) or largest(case.hand)]
+    for kept in (loud, cases):
         found = _case_condition(kept)
-        if found is None:
+        if found is None or (found.family == "direction" and found.form == "not point" and found.low == 0):
             continue
         kind = condition_kind(found)
         text = f"is wrong only where {found.text}, and right elsewhere"
@@ -70,7 +78,8 @@ def _case_condition(cases: Sequence[Case]) -> Condition | None:
     values = case_features(cases)
     flags = [feature for feature in values if feature.yes]
     found = best(dims, fails) or best(flags, fails) or best(values, fails)
-    return found or best_pair(dims, fails) or best_pair(dims + flags, fails)
+    found = found or best_pair(dims, fails) or best_pair(dims + flags, fails)
+    return found or best_nested((flags + dims + values)[:120], fails)
 
 
 def _explanations(partial: Found | None) -> Told:

@@ -134,7 +134,9 @@ def dimension_quantities(cases: Sequence[Case]) -> list[Quantity]:
 def _shifted(quantities: Iterable[Quantity], shifts=(-1, 1)) -> list[Quantity]:
     return [
         Quantity(
-            f"{q.name}{shift:+d}", lambda case, q=q, shift=shift: q.of(case) + shift, q.family + " shifted"
+            f"{q.name}{shift:+d}",
+            lambda case, q=q, shift=shift: q.of(case) + shift,
+            q.family if q.family == "scalar" else q.family + " shifted",
         )
         for q in quantities
         for shift in shifts
@@ -155,7 +157,9 @@ def scalar_quantities(cases: Sequence[Case]) -> list[Quantity]:
         )
         quantity = Quantity(name, lambda case, name=name: case.bases[name][()], family)
         found.append(quantity)
-        if family == "scalar":
+        if family == "scalar" and np.asarray(first.sample.inputs[name]).dtype.kind in "iu":
+            found += _shifted([quantity])
+        elif family == "scalar":
             found.append(Quantity(f"1 - {name}", lambda case, q=quantity: 1 - q.of(case), "scalar"))
             found.append(Quantity(f"1 + {name}", lambda case, q=quantity: 1 + q.of(case), "scalar"))
     return found

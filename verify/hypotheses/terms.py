@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from verify.hypotheses.cases import Case, largest
-from verify.hypotheses.expressions import Expr, common_names, expressions, in_shape
+from verify.hypotheses.expressions import Expr, atoms, common_names, expressions, in_shape
 
 _TERMS = 8000
-_STACKED = 30
+_STACKED = 24
+_LARGE = 4
 _ALIKE = 3
 
 
@@ -25,21 +26,22 @@ class Table:
     """
 
     probes: tuple[Case, ...]
-    terms: list[Expr]
-    rows: np.ndarray
-    norms: np.ndarray
-    distinct: np.ndarray
+    weights: tuple[float, ...]
+    terms: list[Expr] = field(default_factory=list)
+    rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    norms: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    distinct: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     """The first term of each direction."""
 
     def stack(self, of: Callable[[Case], np.ndarray | None]) -> np.ndarray | None:
         """A value of each probe in one vector, every case with the same weight."""
         parts = []
-        for case in self.probes:
+        for case, weight in zip(self.probes, self.weights, strict=True):
             value = of(case)
             if value is None:
                 return None
-            parts.append(value.ravel() / (_weight(case) if len(self.probes) > 1 else 1.0))
-        return np.concatenate(parts)
+            parts.append(value.ravel() / weight)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     @property
     def residual(self) -> np.ndarray:
@@ -84,15 +86,22 @@ def pick_probes(cases: Sequence[Case]) -> tuple[Case, ...]:
 
     def merit(case: Case) -> tuple:
         sizes = list(case.sample.dims.values()) or list(case.truth.shape)
-        apart = len(set(sizes)) + (min(sizes, default=1) > 1)
-        varied = [len(np.unique(array)) / array.size for array in case.bases.values() if array.size > 3]
+        proper, apart = min(sizes, default=1) > 1, len(set(sizes))
+        varied = [_variety(array) for array in case.bases.values() if array.size > 1]
+        own = min(_variety(case.truth), _variety(case.hand)) > 0.5
         clear = largest(case.hand - case.truth) > 1e-6 * largest(case.truth)
-        return clear, min(varied, default=1) > 0.8, apart, -abs(case.truth.size - 30)
+        large = case.truth.size >= _LARGE
+        rich = round(2 * min(varied, default=1) + float(np.mean(varied or [1])), 1)
+        return large, clear, own and proper, own, rich > 1.8, apart, rich, -abs(case.truth.size - 30)
 
     usable.sort(key=merit, reverse=True)
-    if usable[0].truth.size >= 4:
+    if usable[0].truth.size >= _LARGE:
         return (usable[0],)
     return tuple(usable[:_STACKED])
+
+
+def _variety(array: np.ndarray) -> float:
+    return len(np.unique(array)) / max(array.size, 1)
 
 
 def tabulate(cases: Sequence[Case]) -> Table | None:
@@ -121,7 +130,7 @@ def probe_of(table: Table) -> Table:
 
 
 def _bare(probes: tuple[Case, ...]) -> Table:
-    return Table(probes, [], np.zeros((0, 0)), np.zeros(0), np.zeros(0, int))
+    return Table(probes, tuple(_weight(case) for case in probes) if len(probes) > 1 else (1.0,))
 
 
 def fill(empty: Table, candidates: Iterator[Expr]) -> Table:
@@ -147,7 +156,7 @@ def fill(empty: Table, candidates: Iterator[Expr]) -> Table:
             norms.append(norm)
     size = sum(case.truth.size for case in probes)
     table = np.array(rows) if rows else np.zeros((0, size))
-    return Table(probes, terms, table, np.array(norms), np.flatnonzero(alone))
+    return replace(empty, terms=terms, rows=table, norms=np.array(norms), distinct=np.flatnonzero(alone))
 
 
 def parallel(rows: np.ndarray, target: np.ndarray, slack: float = 1e-5) -> list[int]:
@@ -161,11 +170,17 @@ def parallel(rows: np.ndarray, target: np.ndarray, slack: float = 1e-5) -> list[
     return [int(k) for k in np.flatnonzero(sine2 < slack**2 + 1e-13)]
 
 
+def _given(table: Table) -> np.ndarray:
+    """The distinct terms that are made of arguments and intermediates alone."""
+    own = [k for k in table.distinct if not {"hand", "truth"} & atoms(table.terms[k]).keys()]
+    return np.array(own, int)
+
+
 def differences(table: Table, limit: int = 400) -> list[tuple[Expr, Expr]]:
     """Pairs of terms, in their own sizes, whose difference is a multiple of the residual."""
     found = []
     size = np.linalg.norm(table.residual)
-    kept = table.distinct[:limit]
+    kept = _given(table)[:limit]
     scaled = table.rows[kept] * table.norms[kept, None] / size
     for one in range(len(scaled) - 1):
         near = parallel(scaled[one] - scaled[one + 1 :], table.residual / size)
@@ -178,7 +193,7 @@ def differences(table: Table, limit: int = 400) -> list[tuple[Expr, Expr]]:
 def pairs(table: Table, target: np.ndarray, limit: int = 150) -> list[tuple[Expr, Expr]]:
     """Pairs of terms that span the target."""
     found = []
-    kept = table.distinct[:limit]
+    kept = _given(table)[:limit]
     rows = table.rows[kept]
     if len(target) < 4:
         return []
