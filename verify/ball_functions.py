@@ -302,7 +302,7 @@ def to_ball(x: Any) -> Any:
         return x
     if np.iscomplexobj(x):
         return acb(to_ball(x.real), to_ball(x.imag))
-    if getattr(x, "dtype", None) == np.longdouble and np.isfinite(x):  # two doubles hold a long double, in its own range
+    if getattr(x, "dtype", None) == np.longdouble and np.isfinite(x):  # in its own range two doubles hold it
         mantissa, exponent = np.frexp(x)
         high = float(mantissa)
         return (arb(high) + arb(float(mantissa - np.longdouble(high)))) * arb(2) ** int(exponent)

@@ -22,18 +22,21 @@ from verify.program import Program, translate
 INF = float("inf")
 POINTS = (-1e30, -700.25, -8.5, -1.5, -1.0, -0.5, -1e-30, 0.0, 1e-300, 0.3, 0.5, 1.0, 2.5, 20.0, 1e5, 1e30)
 MPMATH: dict[str, Callable[[Any], Any]] = {
-    "exp": mpmath.exp, "exp2": lambda x: mpmath.mpf(2) ** x, "expm1": mpmath.expm1, "sin": mpmath.sin, "cos": mpmath.cos,
+    "exp": mpmath.exp, "exp2": lambda x: mpmath.mpf(2) ** x, "expm1": mpmath.expm1, "sin": mpmath.sin,
+    "cos": mpmath.cos,
     "tan": mpmath.tan, "atan": mpmath.atan, "sinh": mpmath.sinh, "cosh": mpmath.cosh, "tanh": mpmath.tanh,
     "asinh": mpmath.asinh, "sqrt": mpmath.sqrt, "rsqrt": lambda x: 1 / mpmath.sqrt(x), "log": mpmath.log,
     "log1p": lambda x: mpmath.log(1 + x), "asin": mpmath.asin, "acos": mpmath.acos, "acosh": mpmath.acosh,
     "atanh": mpmath.atanh, "erf": mpmath.erf, "erfc": mpmath.erfc, "erf_inv": mpmath.erfinv,
     "logistic": lambda x: 1 / (1 + mpmath.exp(-x)), "cbrt": lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)),
-    "reciprocal": lambda x: 1 / x, "square": lambda x: x * x, "lgamma": lambda x: mpmath.log(abs(mpmath.gamma(x))),
+    "reciprocal": lambda x: 1 / x, "square": lambda x: x * x,
+    "lgamma": lambda x: mpmath.log(abs(mpmath.gamma(x))),
     "digamma": mpmath.digamma, "floor": mpmath.floor, "ceil": mpmath.ceil, "round_even": mpmath.nint,
     "sign": mpmath.sign, "abs": abs, "bessel_i0e": lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(0, x),
     "bessel_i1e": lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(1, x),
 }
-SMALL = {"exp", "exp2", "expm1", "sinh", "cosh", "logistic", "erfc", "lgamma", "digamma", "bessel_i0e", "bessel_i1e"}
+SMALL = {"exp", "exp2", "expm1", "sinh", "cosh", "logistic", "erfc", "lgamma", "digamma", "bessel_i0e",
+         "bessel_i1e"}
 
 
 @pytest.fixture(autouse=True)
@@ -82,8 +85,10 @@ def test_a_wide_ball_encloses_its_points(name: str) -> None:
 @pytest.mark.parametrize("name, x, want", [
     ("log", 0.0, -INF), ("log", -1.0, None), ("log1p", -1.0, -INF), ("rsqrt", 0.0, INF), ("sqrt", 0.0, 0.0),
     ("sqrt", -1.0, None), ("reciprocal", 0.0, INF), ("exp", -INF, 0.0), ("exp", INF, INF), ("tanh", INF, 1.0),
-    ("erf", -INF, -1.0), ("erfc", INF, 0.0), ("atanh", 1.0, INF), ("erf_inv", -1.0, -INF), ("lgamma", 0.0, INF),
-    ("lgamma", -2.0, INF), ("sin", INF, None), ("cbrt", -8.0, -2.0), ("cbrt", 0.0, 0.0), ("floor", -INF, -INF),
+    ("erf", -INF, -1.0), ("erfc", INF, 0.0), ("atanh", 1.0, INF), ("erf_inv", -1.0, -INF),
+    ("lgamma", 0.0, INF),
+    ("lgamma", -2.0, INF), ("sin", INF, None), ("cbrt", -8.0, -2.0), ("cbrt", 0.0, 0.0),
+    ("floor", -INF, -INF),
     ("logistic", -INF, 0.0), ("logistic", INF, 1.0), ("round_even", 2.5, 2.0), ("round_even", -1.5, -2.0),
     ("round_even", -0.5, 0.0), ("round_away", 2.5, 3.0), ("round_away", -0.5, -1.0), ("asin", 2.0, None),
 ])
@@ -93,7 +98,8 @@ def test_edges_are_those_of_floating_point(name: str, x: float, want: float | No
 
 
 @pytest.mark.parametrize("x, y, want", [
-    (0.0, 0.0, 1.0), (0.0, 2.0, 0.0), (0.0, -1.0, INF), (-2.0, 3.0, -8.0), (-2.0, -1.0, -0.5), (-2.0, 0.5, None),
+    (0.0, 0.0, 1.0), (0.0, 2.0, 0.0), (0.0, -1.0, INF), (-2.0, 3.0, -8.0), (-2.0, -1.0, -0.5),
+    (-2.0, 0.5, None),
     (0.0, 0.5, 0.0), (0.0, -0.5, INF), (2.0, INF, INF), (4.0, 0.5, 2.0),
 ])
 def test_powers(x: float, y: float, want: float | None) -> None:
@@ -164,7 +170,8 @@ def test_reductions_enclose() -> None:
 # -- exactness ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64", "longdouble"])
 def test_inputs_are_taken_exactly(dtype: str) -> None:
-    values = np.asarray([1 / 3, -2.7e-5, 3.0]).astype(np.longdouble if dtype == "longdouble" else jnp.dtype(dtype))
+    values = np.asarray([1 / 3, -2.7e-5,
+                         3.0]).astype(np.longdouble if dtype == "longdouble" else jnp.dtype(dtype))
     if dtype == "longdouble":
         values = values + np.ldexp(np.longdouble(1), -62)
     (out,) = program_of(lambda x: x, "n").link(ball(256))({"n": 3}, [values])
@@ -184,7 +191,8 @@ def test_literals_are_exact_and_casts_widen() -> None:
 
 
 def test_literal_noise_moves_rounded_literals_in_arithmetic_only() -> None:
-    program = program_of(lambda x: (x * 0.1, x * 0.5, x * 3.0, jnp.maximum(x, 0.1), jnp.where(x > 0.1, 0.1, x)), "n")
+    program = program_of(lambda x: (x * 0.1, x * 0.5, x * 3.0, jnp.maximum(x, 0.1),
+                                    jnp.where(x > 0.1, 0.1, x)), "n")
     moved = [float((x[0] - y[0]).mid()) for x, y in zip(
         program.link(ball(192, np.random.default_rng(0)))({"n": 1}, [np.asarray([0.0625])]),
         program.link(ball(192))({"n": 1}, [np.asarray([0.0625])]), strict=True)]
@@ -201,15 +209,15 @@ def test_precision_is_restored_even_after_an_error() -> None:
 
 def test_more_bits_shrink_the_radius_of_a_cancellation() -> None:
     program = program_of(lambda x: 1 + lax.erf(x), "n", dtype="float64")
-    radii = [float(program.link(ball(bits))({"n": 1}, [np.asarray([-8.5])])[0][0].rad()) for bits in (64, 192)]
-    assert radii[0] > 1e-34 and radii[1] < 1e-50
-    (value,) = program.link(ball(192))({"n": 1}, [np.asarray([-8.5])])
+    (coarse,), (value,) = (program.link(ball(bits))({"n": 1}, [np.asarray([-8.5])]) for bits in (64, 192))
+    assert coarse[0].rad() > 1e-34 and value[0].rad() < 1e-50
     assert abs(float(value[0].mid()) / 2.7623240713337715e-33 - 1) < 1e-12
 
 
 def test_linear_algebra_encloses() -> None:
     def f(a: Any, b: Any) -> Any:
-        return jnp.linalg.solve(a, b), jnp.linalg.slogdet(a)[1], jnp.linalg.cholesky(a @ a.T), *jnp.linalg.qr(a)
+        return (jnp.linalg.solve(a, b), jnp.linalg.slogdet(a)[1], jnp.linalg.cholesky(a @ a.T),
+                *jnp.linalg.qr(a))
     program = program_of(f, "n, n", "n, m", dtype="float64")
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(5, 5)), rng.normal(size=(5, 2))

@@ -1,8 +1,8 @@
 """The engine against JAX, over every primitive it knows: one table of small functions and their derivatives.
 
-Each function is traced once, with symbolic sizes where JAX can, together with the gradient of a random projection of
-its output; then the translated program must agree with JAX compiled at random sizes, and the wide program with the
-midpoints of ball arithmetic, whose radii must be tiny.
+Each function is traced once, with symbolic sizes where JAX can, together with the gradient of a random
+projection of its output; then the translated program must agree with JAX compiled at random sizes, and the
+wide program with the midpoints of ball arithmetic, whose radii must be tiny.
 """
 
 from __future__ import annotations
@@ -106,16 +106,20 @@ def seeded(x: Any, key: Callable[..., Any] = jax.random.PRNGKey) -> Any:
     return key(jnp.round(9 * x.reshape(-1)[0]).astype(jnp.uint32))
 
 
-for f in (jnp.exp, jnp.exp2, jnp.expm1, jnp.sin, jnp.cos, jnp.tanh, jnp.sinh, jnp.cosh, jnp.arctan, jnp.arcsinh, lax.erf,
-          lax.erfc, jax.nn.sigmoid, jnp.abs, jnp.square, jnp.cbrt, lax.bessel_i0e, lax.bessel_i1e, jnp.negative):
+for f in (jnp.exp, jnp.exp2, jnp.expm1, jnp.sin, jnp.cos, jnp.tanh, jnp.sinh, jnp.cosh, jnp.arctan,
+          jnp.arcsinh, lax.erf,
+          lax.erfc, jax.nn.sigmoid, jnp.abs, jnp.square, jnp.cbrt, lax.bessel_i0e, lax.bessel_i1e,
+          jnp.negative):
     row(f.__name__, f, "m n")
 for f in (jnp.tan, jnp.arcsin, jnp.arccos, jnp.arctanh, lax.erf_inv):
     row(f.__name__, f, "m n", low=-0.9, high=0.9)
 for f in (jnp.log, jnp.log1p, jnp.sqrt, lax.rsqrt, lax.lgamma, lax.digamma, jnp.reciprocal):
     row(f.__name__, f, "m n", low=0.1, high=4.0)
-for f in (jnp.sign, jnp.floor, jnp.ceil, jnp.round, lax.round, jnp.trunc, jnp.isfinite, jnp.isnan, jnp.signbit):
+for f in (jnp.sign, jnp.floor, jnp.ceil, jnp.round, lax.round, jnp.trunc, jnp.isfinite, jnp.isnan,
+          jnp.signbit):
     row(f.__name__ + "_", f, "m n", grad=False)
-for f in (jnp.add, jnp.subtract, jnp.multiply, jnp.divide, jnp.maximum, jnp.minimum, jnp.arctan2, jnp.logaddexp):
+for f in (jnp.add, jnp.subtract, jnp.multiply, jnp.divide, jnp.maximum, jnp.minimum, jnp.arctan2,
+          jnp.logaddexp):
     row(f.__name__, f, "m n", "n")
 row("power", jnp.power, "m n", "n", low=0.2)
 row("xlogy", jsp.special.xlogy, "m n", "n", low=0.2)
@@ -128,49 +132,62 @@ row("zeta", lambda x: jsp.special.zeta(3.0, x), "n", low=0.5, grad=False)
 row("gammainc", lambda x: (jsp.special.gammainc(1.5, x), jsp.special.gammaincc(1.5, x)), "n", low=0.5)
 row("betainc", lambda x: jsp.special.betainc(1.5, 2.5, x), "n", low=0.1, high=0.9)
 row("comparisons", lambda x, y: (x < y, x <= y, x > y, x >= y, x == y, x != y), "m n", "n", grad=False)
-row("logic", lambda x, y: ((x < y) & (x > 0), (x < y) | (x > 0), (x < y) ^ (x > 0), ~(x < y)), "n", "n", grad=False)
+row("logic", lambda x, y: ((x < y) & (x > 0), (x < y) | (x > 0), (x < y) ^ (x > 0), ~(x < y)), "n", "n",
+    grad=False)
 row("clip", lambda x: jnp.clip(x, -0.5, 0.7), "m n")
 row("where", lambda x, y: jnp.where(x > 0.3, x * y, 0.0), "m n", "n")
 row("select_n", lambda x: lax.select_n(jnp.round(jnp.abs(x)).astype(jnp.int32) % 3, x, 2 * x, 3 * x), "n")
-row("casts", lambda x: (x.astype(jnp.int32), x > 0, (x > 0).astype(x.dtype), jnp.round(x).astype(jnp.int32).astype(
+row("casts", lambda x: (x.astype(jnp.int32), x > 0, (x > 0).astype(x.dtype),
+                        jnp.round(x).astype(jnp.int32).astype(
     x.dtype)), "n", grad=False)
 row("nan_to_num", lambda x: jnp.nan_to_num(x / (x - x[0])), "n", ball=False)
-row("complex", lambda x, y: jnp.abs(jnp.exp(lax.complex(x, y)) * lax.complex(y, -x) + jnp.conj(lax.complex(x, x))),
+row("complex", lambda x,
+    y: jnp.abs(jnp.exp(lax.complex(x, y)) * lax.complex(y, -x) + jnp.conj(lax.complex(x, x))),
     "n", "n")
-row("complex_parts", lambda x, y: (jnp.real(jnp.sin(lax.complex(x, y))), jnp.angle(lax.complex(x, y)), jnp.sqrt(
+row("complex_parts", lambda x, y: (jnp.real(jnp.sin(lax.complex(x, y))), jnp.angle(lax.complex(x, y)),
+                                   jnp.sqrt(
     lax.complex(x, y))), "n", "n", low=0.1)
 
-for name in ("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "log_sigmoid", "hard_sigmoid", "silu", "hard_silu",
-             "hard_tanh", "softplus", "soft_sign", "gelu", "squareplus", "mish", "sparse_plus", "sparse_sigmoid",
+for name in ("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "log_sigmoid", "hard_sigmoid", "silu",
+             "hard_silu",
+             "hard_tanh", "softplus", "soft_sign", "gelu", "squareplus", "mish", "sparse_plus",
+             "sparse_sigmoid",
              "softmax", "log_softmax", "standardize", "logsumexp"):
     row("nn." + name, getattr(jax.nn, name), "m n", low=-3.0, high=3.0)
 row("nn.gelu_exact", functools.partial(jax.nn.gelu, approximate=False), "m n")
 row("nn.glu", jax.nn.glu, "m 4")
 row("nn.one_hot", lambda x: jax.nn.one_hot(jnp.round(jnp.abs(x)).astype(jnp.int32), 3) @ jnp.ones(3) * x, "n")
-row("attention", lambda q, k, v: jax.nn.softmax(q @ k.T / jnp.sqrt(q.shape[-1]).astype(q.dtype)) @ v, "m n", "N n",
+row("attention", lambda q, k, v: jax.nn.softmax(q @ k.T / jnp.sqrt(q.shape[-1]).astype(q.dtype)) @ v, "m n",
+    "N n",
     "N 3")
 row("attention_heads", lambda q, k, v: jax.nn.dot_product_attention(q, k, v), "2 m 2 n", "2 N 2 n", "2 N 2 n",
     symbolic=False, tolerance=1e-6)  # its logits are float32
-row("layer_norm", lambda x, g, b: (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5) * g + b,
+row("layer_norm", lambda x, g,
+    b: (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5) * g + b,
     "m n", "n", "n")
 row("norm", lambda x: (jnp.linalg.norm(x), jnp.linalg.norm(x, axis=0)), "m n")
 row("ridge", lambda W, X, Y, lam: jnp.sum((Y - W @ X) ** 2) + lam * jnp.sum(W**2), "m n", "n N", "m N", "")
 
-row("matmuls", lambda a, b, v: (a @ b, b.T @ a.T, a @ v, v @ b, jnp.vdot(v, v), jnp.outer(v, v)), "m n", "n N", "n")
+row("matmuls", lambda a, b, v: (a @ b, b.T @ a.T, a @ v, v @ b, jnp.vdot(v, v), jnp.outer(v, v)), "m n",
+    "n N", "n")
 row("einsum_batch", lambda a, b: jnp.einsum("bij,bjk->bik", a, b), "k m n", "k n N")
 row("einsum_mixed", lambda a, b: jnp.einsum("ibj,kjb->bki", a, b), "m k n", "N n k")
 row("einsum_last", lambda a, b: jnp.einsum("kmn,nN->kmN", a, b), "k m n", "n N")
 row("einsum_two", lambda a, b: jnp.einsum("kmn,Nnk->mN", a, b), "k m n", "N n k")
 row("tensordot", lambda a, b: (jnp.tensordot(a, b, 2), jnp.kron(a[0, :, :1], b[:, 0, :1])), "k m n", "m n N")
 
-row("shapes", lambda x: (x.reshape(-1), x.T, x[None], x[:, None, 0], jnp.expand_dims(x, 1), x.ravel()[::-1]), "m n")
+row("shapes", lambda x: (x.reshape(-1), x.T, x[None], x[:, None, 0], jnp.expand_dims(x, 1), x.ravel()[::-1]),
+    "m n")
 row("transpose3", lambda x: (x.transpose(2, 0, 1), jnp.swapaxes(x, 0, 1), jnp.moveaxis(x, 0, -1)), "k m n")
-row("broadcasts", lambda x, y: (jnp.broadcast_to(y, (x.shape[0], y.shape[0])) @ x.T, x + y[None], jnp.tile(y, 3)),
+row("broadcasts", lambda x, y: (jnp.broadcast_to(y, (x.shape[0], y.shape[0])) @ x.T, x + y[None],
+                                jnp.tile(y, 3)),
     "m n", "n")
-row("concatenate", lambda x, y: (jnp.concatenate([x, y], 1), jnp.stack([x, x]), jnp.vstack([x, x[:1]])), "m n", "m N")
+row("concatenate", lambda x, y: (jnp.concatenate([x, y], 1), jnp.stack([x, x]), jnp.vstack([x, x[:1]])),
+    "m n", "m N")
 row("slices", lambda x: (x[1:], x[:, ::2], x[::-1, :-1], x[1:3, 1:]), "4 6")
 row("slices_symbolic", lambda x: (x[1:], x[::2], x[:-1], x[::-1]), "n")
-row("pad", lambda x: (jnp.pad(x, ((1, 2), (0, 1))), lax.pad(x, jnp.asarray(0.5, x.dtype), ((-1, 2, 1), (1, -1, 2))),
+row("pad", lambda x: (jnp.pad(x, ((1, 2), (0, 1))),
+                      lax.pad(x, jnp.asarray(0.5, x.dtype), ((-1, 2, 1), (1, -1, 2))),
                       lax.pad(x, jnp.asarray(0.5, x.dtype), ((-3, -1, 1), (0, 0, 0)))), "3 4")
 row("split", lambda x: jnp.split(x, 3), "6 n")
 row("unstack", lambda x: jnp.unstack(x * 2), "3 n")
@@ -179,16 +196,21 @@ row("triangles", lambda x: (jnp.tril(x), jnp.triu(x, 1), jnp.diag(x), jnp.trace(
 row("diag", lambda x: (jnp.diag(x), jnp.eye(x.shape[0]) * x, jnp.arange(x.shape[0]) * x), "n")
 row("dynamic_slice", lambda x: (lax.dynamic_slice(x, (1, 3), (2, 2)), lax.dynamic_slice(x, (-7, 9), (2, 3)),
                                 lax.dynamic_update_slice(x, 2 * x[:2], (2, 1))), "4 5")
-row("index", lambda x: (x[1], x[-1], x[:, 1], x[1, 2], x[jnp.asarray([0, 2, 2])], x[:, jnp.asarray([1, -1])]), "4 5")
-row("index_symbolic", lambda x: (x[indices(x.shape[0], 0, 5, 5)], x[indices(x.shape[0], 3, 1)][:, None]), "n m")
-row("index_pairs", lambda x: (x[jnp.asarray([0, 2]), jnp.asarray([1, 1])], x[jnp.asarray([[0], [3]]), 1:3]), "4 5")
+row("index", lambda x: (x[1], x[-1], x[:, 1], x[1, 2], x[jnp.asarray([0, 2, 2])], x[:, jnp.asarray([1, -1])]),
+    "4 5")
+row("index_symbolic", lambda x: (x[indices(x.shape[0], 0, 5, 5)], x[indices(x.shape[0], 3, 1)][:, None]),
+    "n m")
+row("index_pairs", lambda x: (x[jnp.asarray([0, 2]), jnp.asarray([1, 1])], x[jnp.asarray([[0], [3]]), 1:3]),
+    "4 5")
 row("index_fill", lambda x: (x.at[jnp.asarray([0, 7])].get(mode="fill", fill_value=0.5),
-                             x.at[jnp.asarray([0, 7])].get(mode="clip"), jnp.take(x, jnp.asarray([1, 9]), mode="wrap")),
+                             x.at[jnp.asarray([0, 7])].get(mode="clip"),
+                             jnp.take(x, jnp.asarray([1, 9]), mode="wrap")),
     "5")
 row("take_along_axis", lambda x: jnp.take_along_axis(x, jnp.argsort(x, 1), 1), "m n")
 row("vmap_index", jax.vmap(lambda x: x[jnp.argmax(x)] + lax.dynamic_slice(x, (jnp.argmin(x),), (2,))), "4 5")
 row("at_set", lambda x: (x.at[1].set(2.0), x.at[jnp.asarray([0, 3])].set(x[1:3]), x.at[:, 1].set(0.0)), "4 5")
-row("at_add", lambda x: (x.at[1].add(2.0), x.at[jnp.asarray([0, 0, 2])].add(x[1:4]), x.at[jnp.asarray([1, 9])].add(1.0)),
+row("at_add", lambda x: (x.at[1].add(2.0), x.at[jnp.asarray([0, 0, 2])].add(x[1:4]),
+                         x.at[jnp.asarray([1, 9])].add(1.0)),
     "4 5")
 row("at_mul", lambda x: x.at[jnp.asarray([0, 2])].multiply(x[1:3], unique_indices=True), "4 5")
 row("at_extremes", lambda x: (x.at[jnp.asarray([0, 2])].max(0.3), x.at[jnp.asarray([0, 0])].min(0.1)), "4 5",
@@ -199,9 +221,11 @@ row("sums", lambda x: (x.sum(), x.sum(0), x.sum((0, 2)), x.mean(), x.mean(1), x.
 row("products", lambda x: (jnp.prod(x), jnp.prod(x, 1)), "3 4", symbolic=False)
 row("products_symbolic", lambda x: (jnp.prod(x), jnp.prod(x, 1)), "m n", grad=False)
 row("extremes", lambda x: (x.max(), x.min(1), jnp.ptp(x, 0), jnp.argmax(x), jnp.argmin(x, 1)), "m n")
-row("any_all", lambda x: ((x > 0).any(), (x > 0).all(0), (x > 0).sum(), jnp.count_nonzero(x > 1, axis=1)), "m n",
+row("any_all", lambda x: ((x > 0).any(), (x > 0).all(0), (x > 0).sum(), jnp.count_nonzero(x > 1, axis=1)),
+    "m n",
     grad=False)
-row("cumulative", lambda x: (jnp.cumsum(x), jnp.cumsum(x, 1), jnp.cumprod(x, 0), lax.cummax(x, 1), lax.cummin(x, 0),
+row("cumulative", lambda x: (jnp.cumsum(x), jnp.cumsum(x, 1), jnp.cumprod(x, 0), lax.cummax(x, 1),
+                             lax.cummin(x, 0),
                              lax.cumlogsumexp(x, 1), lax.cumsum(x, 0, reverse=True)), "4 5")
 row("cumulative_symbolic", lambda x: (jnp.cumsum(x, 1), lax.cummax(x)), "m n", grad=False)
 row("sort", lambda x: (jnp.sort(x), jnp.sort(x, 0)[::-1], jnp.argsort(x), jnp.median(x, 0)), "4 5")
@@ -209,11 +233,13 @@ row("sort_symbolic", lambda x: (jnp.sort(x), jnp.argsort(x, 0)), "m n", grad=Fal
 row("sort_pairs", lambda x, y: lax.sort((jnp.round(x), y, x), num_keys=2), "m n", "m n")
 row("top_k", lambda x: lax.top_k(x, 2), "m 5")
 row("quantile", lambda x: jnp.quantile(x, 0.3), "7")
-row("reduce", lambda x: lax.reduce(x, jnp.zeros((), x.dtype), lambda a, b: a + 2 * b, (1,)), "3 4", grad=False)
+row("reduce", lambda x: lax.reduce(x, jnp.zeros((), x.dtype), lambda a, b: a + 2 * b, (1,)), "3 4",
+    grad=False)
 row("convolve", lambda x, y: jnp.convolve(x, y), "7", "3")
 
 row("conv", conv, "2 3 7 6", "4 3 3 2")
-row("conv_strides", functools.partial(conv, window_strides=(2, 1), padding=((1, 2), (0, 3)), lhs_dilation=(1, 2),
+row("conv_strides", functools.partial(conv, window_strides=(2, 1), padding=((1, 2), (0, 3)),
+                                      lhs_dilation=(1, 2),
                                       rhs_dilation=(2, 1)), "2 3 7 6", "4 3 3 2")
 row("conv_groups", functools.partial(conv, feature_group_count=2), "2 4 5 6", "6 2 3 2")
 row("conv_batch_groups", functools.partial(conv, batch_group_count=2), "4 3 5 6", "6 3 3 2")
@@ -221,28 +247,36 @@ row("conv_nhwc", functools.partial(conv, dimension_numbers=("NHWC", "HWIO", "NHW
 row("conv_transpose", lambda x, k: lax.conv_transpose(x, k, (2, 2), "SAME"), "2 5 4 3", "3 3 3 4")
 row("max_pool", lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 3), (1, 2, 1), "SAME"), "k 6 5")
 row("avg_pool", lambda x: lax.reduce_window(x, 0.0, lax.add, (1, 2, 2), (1, 1, 2), "VALID"), "k 6 5")
-row("min_pool", lambda x: lax.reduce_window(x, jnp.inf, lax.min, (2, 2), (2, 2), ((0, 1), (1, 0))), "5 6", grad=False)
-row("pool_tangent", lambda x: jax.jvp(lambda y: lax.reduce_window(y, -jnp.inf, lax.max, (2, 2), (1, 1), "VALID"), (x,),
+row("min_pool", lambda x: lax.reduce_window(x, jnp.inf, lax.min, (2, 2), (2, 2), ((0, 1), (1, 0))), "5 6",
+    grad=False)
+row("pool_tangent",
+    lambda x: jax.jvp(lambda y: lax.reduce_window(y, -jnp.inf, lax.max, (2, 2), (1, 1), "VALID"), (x,),
                                       (2 * x,)), "5 6", grad=False)
-row("fold_window", lambda x: lax.reduce_window(x, 0.0, lambda a, b: a + 2 * b, (2, 2), (1, 1), "VALID"), "4 5",
+row("fold_window", lambda x: lax.reduce_window(x, 0.0, lambda a, b: a + 2 * b, (2, 2), (1, 1), "VALID"),
+    "4 5",
     grad=False)
 row("resize", lambda x: jax.image.resize(x, (6, 7), "bilinear"), "3 4")
 
 row("scan", scan(lambda c, x: (jnp.tanh(c * x), c + x)), "N n")
 row("scan_reverse", scan(lambda c, x: (c * 0.5 + x, (c, x * c)), reverse=True), "N n")
 row("fori", lambda x: lax.fori_loop(0, 3, lambda i, c: jnp.sin(c) * (i + 1), x), "n")
-row("while", lambda x: lax.while_loop(lambda c: c[0] < 4, lambda c: (c[0] + 1, c[1] * 1.5), (0, x)), "n", grad=False)
-row("while_data", lambda x: lax.while_loop(lambda c: jnp.sum(c) < 90.0, lambda c: c * 1.5 + 1, x), "n", grad=False)
+row("while", lambda x: lax.while_loop(lambda c: c[0] < 4, lambda c: (c[0] + 1, c[1] * 1.5), (0, x)), "n",
+    grad=False)
+row("while_data", lambda x: lax.while_loop(lambda c: jnp.sum(c) < 90.0, lambda c: c * 1.5 + 1, x), "n",
+    grad=False)
 row("cond", lambda x: lax.cond(x[0] > 0, lambda x: x * 2, lambda x: jnp.sin(x), x), "n")
-row("switch", lambda x: lax.switch(jnp.round(jnp.abs(x[0])).astype(jnp.int32), [jnp.sin, jnp.cos, jnp.exp], x), "n")
+row("switch", lambda x: lax.switch(jnp.round(jnp.abs(x[0])).astype(jnp.int32), [jnp.sin, jnp.cos, jnp.exp],
+                                   x), "n")
 row("associative_scan", lambda x: lax.associative_scan(jnp.multiply, x), "5 n")
 row("map", lambda x: lax.map(lambda r: jnp.sum(r**2), x), "m n")
 row("checkpoint", jax.checkpoint(lambda x: jnp.sin(jnp.exp(x))), "n")
 row("stop_gradient", lambda x: x * lax.stop_gradient(jnp.exp(x)), "n")
 row("hessian", lambda x: jax.hessian(lambda x: jnp.sum(jnp.tanh(x) ** 2) + jnp.prod(x))(x), "4", grad=False)
-row("jacobians", lambda x: (jax.jacfwd(jnp.cumsum)(x), jax.jacrev(lambda x: jnp.sin(x) * x[0])(x)), "4", grad=False)
+row("jacobians", lambda x: (jax.jacfwd(jnp.cumsum)(x), jax.jacrev(lambda x: jnp.sin(x) * x[0])(x)), "4",
+    grad=False)
 row("hvp", lambda x, v: jax.jvp(jax.grad(lambda x: jnp.sum(jnp.exp(x) * x[::-1])), (x,), (v,))[1], "n", "n")
-row("gather_pick", lambda x: jnp.sum(jnp.take_along_axis(jax.nn.log_softmax(x), indices(x.shape[1], 0, 3, 1)[:, None], 1)),
+row("gather_pick",
+    lambda x: jnp.sum(jnp.take_along_axis(jax.nn.log_softmax(x), indices(x.shape[1], 0, 3, 1)[:, None], 1)),
     "3 n")
 
 row("solve", jnp.linalg.solve, "n n", "n m", spd=True)
@@ -263,10 +297,12 @@ row("cross", lambda a, b: jnp.cross(a, b), "m 3", "m 3")
 row("integers", lambda x: tuple(f(jnp.round(9 * x).astype(jnp.int32), jnp.asarray(4, jnp.int32)) for f in (
     jnp.floor_divide, jnp.remainder, lax.div, lax.rem, lax.shift_left, lax.shift_right_arithmetic,
     lax.shift_right_logical, jnp.power)), "n", grad=False)
-row("bits", lambda x: tuple(f(jnp.round(abs(9 * x)).astype(jnp.int32)) for f in (lax.population_count, lax.clz)), "n",
+row("bits",
+    lambda x: tuple(f(jnp.round(abs(9 * x)).astype(jnp.int32)) for f in (lax.population_count, lax.clz)), "n",
     grad=False)
 row("random", lambda x: x * jax.random.normal(seeded(x), (4,), x.dtype), "4")
-row("random_key", lambda x: x * jax.random.uniform(jax.random.fold_in(jax.random.split(seeded(x, jax.random.key), 3)[1], 2),
+row("random_key",
+    lambda x: x * jax.random.uniform(jax.random.fold_in(jax.random.split(seeded(x, jax.random.key), 3)[1], 2),
                                                    x.shape, x.dtype), "2 4")
 row("random_keys", lambda x: jax.vmap(lambda k, r: jax.random.permutation(k, r))(
     jax.random.split(seeded(x, jax.random.key), 2), x), "2 4")
@@ -274,26 +310,33 @@ row("dropout", lambda x: jnp.where(jax.random.bernoulli(seeded(x), 0.5, x.shape)
 row("categorical", lambda x: jax.random.categorical(seeded(x), x, shape=(3,)), "4", grad=False)
 row("gamma", lambda x: jax.random.gamma(jax.random.key(0), x), "3", low=0.5, grad=False, ball=False,
     slow=True)
-row("callback", lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x), "4", grad=False,
+row("callback", lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x), "4",
+    grad=False,
     ball=False)
 row("barriers", lambda x: lax.optimization_barrier((x * 2, jnp.sin(x)))[1] * lax.reciprocal(x), "n")
-row("reduce_precision", lambda x: lax.reduce_precision(x, 8, 7) - lax.reduce_precision(1e6 * x, 5, 10), "n", grad=False,
+row("reduce_precision", lambda x: lax.reduce_precision(x, 8, 7) - lax.reduce_precision(1e6 * x, 5, 10), "n",
+    grad=False,
     ball=False, wide=False)
 row("nextafter", lambda x: jnp.nextafter(x, 2 * x), "n", grad=False, ball=False)
 row("at_subtract", lambda x: (x.at[jnp.asarray([0, 0])].subtract(x[1:3]), x.at[1].divide(2.0)), "4 5")
 row("vmap_scatter", jax.vmap(lambda x: x.at[jnp.argmax(x)].add(x[0])), "4 5")
 row("vmap_cond", jax.vmap(lambda x: lax.cond(x[0] > 0, jnp.sin, jnp.cos, x)), "m 3")
-row("vmap_while", jax.vmap(lambda x: lax.while_loop(lambda c: jnp.sum(c) < 9.0, lambda c: c * 1.5 + 1, x)), "m 3",
+row("vmap_while", jax.vmap(lambda x: lax.while_loop(lambda c: jnp.sum(c) < 9.0, lambda c: c * 1.5 + 1, x)),
+    "m 3",
     grad=False)
 row("vmap_solve", jax.vmap(jnp.linalg.solve), "2 3 3", "2 3", spd=True)
-row("vmap_cholesky", jax.vmap(lambda a: jsp.linalg.solve_triangular(jnp.linalg.cholesky(a), a[0], lower=True)), "2 3 3",
+row("vmap_cholesky",
+    jax.vmap(lambda a: jsp.linalg.solve_triangular(jnp.linalg.cholesky(a), a[0], lower=True)), "2 3 3",
     spd=True)
 row("eig", lambda a: jnp.sort(jnp.abs(jnp.linalg.eigvals(a))), "3 3", grad=False, ball=False)
-row("tridiagonal_solve", lambda d, b: lax.linalg.tridiagonal_solve(0.1 * d, d, 0.1 * d, b), "4", "4 2", low=0.5,
+row("tridiagonal_solve", lambda d, b: lax.linalg.tridiagonal_solve(0.1 * d, d, 0.1 * d, b), "4", "4 2",
+    low=0.5,
     ball=False)
-row("ragged_dot", lambda x, w: lax.ragged_dot(x, w, jnp.asarray([1, 3], jnp.int32)), "4 3", "2 3 5", ball=False)
+row("ragged_dot", lambda x, w: lax.ragged_dot(x, w, jnp.asarray([1, 3], jnp.int32)), "4 3", "2 3 5",
+    ball=False)
 row("lstsq", lambda a, b: jnp.linalg.lstsq(a, b)[0], "4 2", "4", ball=False, grad=False)
-row("norms", lambda a: (jnp.linalg.norm(a, 2), jnp.linalg.norm(a, "nuc"), jnp.linalg.norm(a, 1)), "4 3", ball=False)
+row("norms", lambda a: (jnp.linalg.norm(a, 2), jnp.linalg.norm(a, "nuc"), jnp.linalg.norm(a, 1)), "4 3",
+    ball=False)
 row("interp", lambda x: jnp.interp(x, jnp.linspace(-2, 2, 5), jnp.arange(5.0) ** 2), "n")
 row("searchsorted", lambda x: jnp.searchsorted(jnp.linspace(-2, 2, 5), x), "4", grad=False)
 row("nonzero", lambda x: (jnp.nonzero(x > 0, size=3)[0], jnp.unique(jnp.round(x), size=3)), "5", grad=False)
@@ -301,27 +344,36 @@ row("histogram", lambda x: jnp.bincount(jnp.round(abs(x)).astype(jnp.int32), x, 
 row("polyval", lambda p, x: jnp.polyval(p, x), "4", "n")
 row("covariance", jnp.cov, "3 5")
 row("correlation", jnp.corrcoef, "3 5", ball=False)  # clipped at 1, which its diagonal only touches
-row("numpy_misc", lambda x, y: (jnp.hypot(x, y), jnp.sinc(x), jnp.logaddexp2(x, y), jnp.heaviside(x, y), jnp.copysign(
+row("numpy_misc", lambda x, y: (jnp.hypot(x, y), jnp.sinc(x), jnp.logaddexp2(x, y), jnp.heaviside(x, y),
+                                jnp.copysign(
     x, y), jnp.float_power(2.0, x), jnp.deg2rad(x), jnp.modf(x)[0], jnp.fmod(x, y)), "n", "n", low=0.3)
-row("special_misc", lambda x: (jsp.special.entr(x), jsp.special.ndtr(x), jsp.special.log_ndtr(x), jsp.special.ndtri(x / 3),
-                               jsp.special.i0(x), jsp.special.i1(x), jsp.special.logit(x / 3), jsp.special.beta(x, 2.0),
+row("special_misc", lambda x: (jsp.special.entr(x), jsp.special.ndtr(x), jsp.special.log_ndtr(x),
+                               jsp.special.ndtri(x / 3),
+                               jsp.special.i0(x), jsp.special.i1(x), jsp.special.logit(x / 3),
+                               jsp.special.beta(x, 2.0),
                                jsp.special.multigammaln(x + 2, 2)), "n", low=0.2,
     grad=False)
-row("stats", lambda x: (jsp.stats.norm.logpdf(x), jsp.stats.t.logpdf(x, 3.0), jsp.stats.gamma.logpdf(x, 2.0)), "n", low=0.2)
+row("stats", lambda x: (jsp.stats.norm.logpdf(x), jsp.stats.t.logpdf(x, 3.0), jsp.stats.gamma.logpdf(x, 2.0)),
+    "n", low=0.2)
 row("custom_rules", lambda x: cube(x) * squared(x), "n")
-row("cg", lambda a, b: jsp.sparse.linalg.cg(lambda x: a @ x, b, maxiter=50)[0], "3 3", "3", spd=True, ball=False,
+row("cg", lambda a, b: jsp.sparse.linalg.cg(lambda x: a @ x, b, maxiter=50)[0], "3 3", "3", spd=True,
+    ball=False,
     grad=False)
 row("custom_root", lambda x: lax.custom_root(lambda y: y**3 - x, jnp.ones_like(x), lambda f, y: lax.fori_loop(
     0, 30, lambda _, z: z - f(z) / (3 * z**2), y), lambda g, y: y / g(jnp.ones_like(y))), "", low=0.5)
 row("linearize", lambda x: jax.linearize(lambda x: jnp.sum(jnp.sin(x) ** 2), x)[1](x), "n")
 row("vjp_inside", lambda x: jax.vjp(lambda x: jnp.tanh(x) * x, x)[1](jnp.cos(x))[0], "n")
-row("linear_transpose", lambda x: jax.linear_transpose(lambda y: y @ jnp.ones((4, 2)), jnp.zeros((3, 4)))(x)[0], "3 2")
+row("linear_transpose", lambda x: jax.linear_transpose(lambda y: y @ jnp.ones((4, 2)),
+                                                       jnp.zeros((3, 4)))(x)[0], "3 2")
 row("mixed_precision", lambda x, w: jnp.matmul(x.astype(jnp.bfloat16), w.astype(jnp.bfloat16),
-                                               preferred_element_type=jnp.float32).astype(x.dtype), "m n", "n N",
+                                               preferred_element_type=jnp.float32).astype(x.dtype), "m n",
+                                               "n N",
     wide=False, ball=False)
-row("blocks", lambda x: (jnp.block([[x, x], [x, 2 * x]]), jnp.repeat(x, 2, 0), jnp.rot90(x), jnp.meshgrid(x[0], x[1])),
+row("blocks", lambda x: (jnp.block([[x, x], [x, 2 * x]]), jnp.repeat(x, 2, 0), jnp.rot90(x),
+                         jnp.meshgrid(x[0], x[1])),
     "3 3")
-row("argsort_descending", lambda x: (jnp.argsort(x, descending=True), jnp.sort(x, descending=True)), "5", grad=False)
+row("argsort_descending", lambda x: (jnp.argsort(x, descending=True), jnp.sort(x, descending=True)), "5",
+    grad=False)
 row("approx_top_k", lambda x: lax.approx_max_k(x, 2), "5", grad=False, ball=False)
 row("masked_softmax", lambda x: jnp.cumsum(jax.nn.softmax(x, where=x > -1)), "5")
 row("fft", lambda x: jnp.abs(jnp.fft.fft(x)), "4", ball=False)
@@ -330,7 +382,8 @@ row("fft", lambda x: jnp.abs(jnp.fft.fft(x)), "4", ball=False)
 SIZES = [{"k": 2, "m": 3, "n": 4, "N": 5}, {"k": 3, "m": 1, "n": 2, "N": 7}]
 LOW = ("float32", "bfloat16", "float16")
 IN_LOW_PRECISION = (
-    "tanh", "erf_inv", "integer_pow", "nn.gelu", "nn.softmax", "layer_norm", "ridge", "einsum_two", "at_add", "sort",
+    "tanh", "erf_inv", "integer_pow", "nn.gelu", "nn.softmax", "layer_norm", "ridge", "einsum_two", "at_add",
+    "sort",
     "conv", "avg_pool", "scan", "casts",
 )
 
@@ -351,7 +404,8 @@ def traced(name: str, dtype: str) -> Program:
         return translate(jax.make_jaxpr(row.checked)(*specs))
 
 
-def run(name: str, arithmetic: Any, dtype: str = "float64", program: Program | None = None) -> tuple[Any, ...]:
+def run(name: str, arithmetic: Any, dtype: str = "float64", program: Program | None = None) -> tuple[Any,
+                                                                                                     ...]:
     row = ROWS[name]
     dims = SIZES[size_of(row)]
     return (program or traced(name, dtype)).link(arithmetic)(dims, row.draw(dims, jnp.dtype(dtype)))
@@ -431,7 +485,8 @@ def test_long_doubles_agree_with_doubles(name: str) -> None:
 def test_low_precision_is_as_good_as_jax(name: str, dtype: str) -> None:
     """Within a few roundings of JAX, or no further from the truth than JAX is."""
     eps = float(jnp.finfo(dtype).eps)
-    for g, w, t in zip(run(name, native(), dtype), expected(name, dtype), run(name, wide(), dtype), strict=True):
+    for g, w, t in zip(run(name, native(), dtype), expected(name, dtype), run(name, wide(), dtype),
+                       strict=True):
         assert (g.shape, g.dtype) == (w.shape, w.dtype)
         if is_inexact(w):
             assert error(g, w) <= 3 * eps or error(g, t) <= 2 * error(w, t) + 4 * eps
@@ -468,7 +523,8 @@ def test_a_broken_operation_is_seen(name: str, broken: str, by: Any, monkeypatch
     ("matmuls", "dot_general", lambda s: f"reshape(0.0, (1,)*{len(s.out_shape)}) + broadcast({s[0]}.sum(), "
                                          f"{s.src(s.out_shape)})"),
     ("at_add", "scatter-add", lambda s: s[0]), ("max_pool", "select_and_scatter_add", lambda s: s[1]),
-    ("concatenate", "concatenate", lambda s: f"concatenate(({', '.join(s.all[::-1])},), {s.params['dimension']})"),
+    ("concatenate", "concatenate",
+     lambda s: f"concatenate(({', '.join(s.all[::-1])},), {s.params['dimension']})"),
     ("integer_pow", "integer_pow", lambda s: s.call("square", s[0])),
 ])
 def test_a_broken_rule_is_seen(name: str, broken: str, by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,7 +553,8 @@ def test_the_source_of_ridge_is_what_one_would_write() -> None:
 
 
 def test_sizes_are_expressions_of_dimensions() -> None:
-    program = program_of(lambda x: (x.reshape(-1).mean(), x[1:, : x.shape[1] // 2], jnp.zeros(x.shape[0] - 1)), "m, n")
+    program = program_of(lambda x: (x.reshape(-1).mean(), x[1:, : x.shape[1] // 2],
+                                    jnp.zeros(x.shape[0] - 1)), "m, n")
     mean, part, zeros = program.link(native())({"m": 3, "n": 5}, [np.arange(15.0).reshape(3, 5)])
     assert (mean, part.shape, zeros.shape) == (7.0, (2, 2), (2,))
 
