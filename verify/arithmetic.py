@@ -96,6 +96,7 @@ class NumPy(Arithmetic):
     def __init__(self, name: str, width: Any, matmul_inputs: str | None):
         self.name, self.matmul_inputs = name, matmul_inputs
         self.width = None if width is None else np.dtype(width)
+        self.long = self.width is not None and self.width.itemsize > 8
 
     def dtype(self, name: str) -> np.dtype:
         """The type that carries values which the program declares as `name`."""
@@ -112,7 +113,7 @@ class NumPy(Arithmetic):
             return builder(*statics)
         (kind,) = statics
         if name in linear_algebra.OPERATIONS:
-            lapack_only = self.width == np.longdouble and name in linear_algebra.LAPACK_ONLY
+            lapack_only = self.long and name in linear_algebra.LAPACK_ONLY
             if lapack_only or self._is_low(kind):  # JAX has linear algebra in float32 and float64 only
                 raise Untranslatable(name)
             return linear_algebra.OPERATIONS[name]
@@ -122,7 +123,7 @@ class NumPy(Arithmetic):
             raise Untranslatable(name)
         if name == "reduce_precision" and self.width is not None:
             return lambda x, exponent_bits, mantissa_bits: x
-        if self.width == np.longdouble and name in SPECIAL:
+        if self.long and name in SPECIAL:
             from verify.ball import through_balls
             return through_balls(name)
         if self.width is None and table is FLOAT and kind != "float" and name not in DIRECT:
@@ -211,7 +212,7 @@ class NumPy(Arithmetic):
         return lambda x: reduce_precision(x, 8, bits)
 
     def _foreign(self, primitive: str, *kinds: str) -> Callable:
-        if self.width == np.longdouble and not set(kinds) <= {"int", "bool", "key"}:
+        if self.long and not set(kinds) <= {"int", "bool", "key"}:
             raise Untranslatable(primitive)
 
         def call(bind: Callable, operands: tuple, sizes: dict[str, Any]) -> Any:

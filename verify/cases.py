@@ -87,11 +87,15 @@ class Draws:
 
     def __post_init__(self) -> None:
         self.signature = signature_of(self.claim)
-        text = f"{self.claim.module}:{self.claim.name}:{self.claim.relation}"
-        self.number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+        self.number = self._number()
         self.given = [s for s in dict.fromkeys(self.signature.arguments.values()) if isinstance(s, GivenSpec)]
         self._structures: dict[Any, Structure] = {}
         self._pool: list[tuple[dict[str, int], list[Any]]] | None = None
+
+    def _number(self) -> int:
+        """The claim as a number: its own stream of randomness."""
+        text = f"{self.claim.module}:{self.claim.name}:{self.claim.relation}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
     def rng(self, *path: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([self.seed, self.number, *path]))

@@ -13,13 +13,14 @@ import inspect
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 
-from handgrad.claims import Claim, registered_claims, source_of
+from handgrad.claims import Claim, Relation, registered_claims, source_of
 
 
 class TargetError(Exception):
@@ -31,9 +32,7 @@ def collect(target: str) -> tuple[list[Claim], list[str]]:
     place, _, wanted = target.partition("::")
     problems: list[str] = []
     modules = [_file(place)] if _is_file(place) else _package(place, problems)
-    names = {m.__name__ for m in modules}
-    claims = [c for c in registered_claims() if c.module in names]
-    claims += [c for m in modules for c in _custom_rules(m)]
+    claims = claims_of(modules)
     if not wanted:
         return claims, problems
     chosen = [c for c in claims if c.name == wanted or c.name.rpartition(".")[0] == wanted]
@@ -42,6 +41,12 @@ def collect(target: str) -> tuple[list[Claim], list[str]]:
         hint = f"did you mean {place}::{near[0]}?" if near else f"`verify list {place}` shows what it has"
         raise TargetError(f"{target}: {place} has no claim {wanted!r}; {hint}")
     return chosen, problems
+
+
+def claims_of(modules: Sequence[ModuleType]) -> list[Claim]:
+    """The claims made in some modules, and the annotated custom rules defined in them."""
+    names = {m.__name__ for m in modules}
+    return [c for c in registered_claims() if c.module in names] + [c for m in modules for c in _custom_rules(m)]
 
 
 def _is_file(place: str) -> bool:
@@ -113,28 +118,25 @@ def _submodules(module: ModuleType) -> Iterator[str]:
 
 def _custom_rules(module: ModuleType) -> Iterator[Claim]:
     """Annotated ``custom_vjp`` and ``custom_jvp`` functions, claims as they stand."""
-    for name, thing in vars(module).items():
-        relation = _relation(thing)
-        if relation is None or getattr(thing, "__module__", None) != module.__name__:
-            continue
-        primal = thing.fun
-        parameters = inspect.signature(primal).parameters.values()
-        if not any(p.annotation is not inspect.Parameter.empty for p in parameters):
-            continue
-        file, line = source_of(primal)
-        yield Claim(
-            name=name,
-            relation=relation,  # type: ignore[arg-type]
-            hand=thing,
-            reference=primal,
-            module=module.__name__,
-            qualname=getattr(primal, "__qualname__", name),
-            file=file,
-            line=line,
-        )
+    for name, thing in list(vars(module).items()):
+        rule = rule_of(name, thing)
+        if rule is not None and rule.module == module.__name__:
+            yield rule
 
 
-def _relation(thing: object) -> str | None:
+def rule_of(name: str, thing: Any) -> Claim | None:
+    """The claim that a custom rule is: its rule against its own primal. None without annotations."""
+    relation = _relation(thing)
+    if relation is None:
+        return None
+    parameters = inspect.signature(thing.fun).parameters.values()
+    if not any(p.annotation is not inspect.Parameter.empty for p in parameters):
+        return None
+    file, line = source_of(thing.fun)
+    return Claim(name, relation, thing, thing.fun, module=thing.__module__, file=file, line=line)
+
+
+def _relation(thing: object) -> Relation | None:
     if isinstance(thing, jax.custom_vjp):
         return "custom_vjp"
     return "custom_jvp" if isinstance(thing, jax.custom_jvp) else None

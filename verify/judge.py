@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from handgrad.claims import Claim
 from verify.breadth import Breadth, Seen, breadth
@@ -70,7 +71,8 @@ def judge(
     start = perf_counter()
     judging = _Judging(claim, budget, report)
     try:
-        judged = judging.run(draws)
+        with threadpool_limits(1, "blas"):  # the matrices are small: threads would only wait for each other
+            judged = judging.run(draws)
     except (SignatureError, SizeError) as error:
         judged = Judged(judging.record("error", reason=str(error)))
     except ReferenceRaised as error:

@@ -7,6 +7,8 @@ it (``jax``). ``Traced.engine`` says which.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,7 +99,8 @@ def trace(
     reason = None
     if structure.dims and symbolic:
         try:
-            return _trace(sides, structure, dtype, None)
+            with undecided_sizes_raise():
+                return _trace(sides, structure, dtype, None)
         except Exception as error:  # anything at all: the concrete trace decides whose fault it is
             reason = f"no symbolic sizes: {_first_line(error)}"
     return _trace(sides, structure, dtype, dims, reason)
@@ -147,6 +150,44 @@ def extra_builder(sides: Sides, structure: Structure, dims: Mapping[str, int], d
     """How to turn flat cotangents or tangents into what hand and reference take."""
     with precision_of(dtype):
         return survey(sides, structure, dtype, dims).build_extra
+
+
+class SizeDecided(Exception):
+    """The user's code asks whether a symbolic size equals something: it must be traced size by size."""
+
+
+@contextmanager
+def undecided_sizes_raise() -> Any:
+    """JAX answers ``n == 1`` with False for a symbolic n, and a branch would be lost without a word.
+
+    So in the user's code (JAX's own may ask) such a question raises instead.
+    """
+    expression = type(jax.export.symbolic_shape("n")[0])
+    original = expression.__eq__
+    library = os.path.dirname(jax.__file__)
+
+    def equal(self: Any, other: Any) -> bool:
+        answer = original(self, other)
+        if not answer and isinstance(other, int | expression):
+            asking = sys._getframe(1)
+            if asking.f_code.co_name == "__ne__":
+                asking = asking.f_back or asking
+            if not asking.f_code.co_filename.startswith(library) and not _differ_for_sure(self, other):
+                raise SizeDecided(f"a branch on whether {self} is {other}")
+        return answer
+
+    expression.__eq__ = equal  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        expression.__eq__ = original  # type: ignore[method-assign]
+
+
+def _differ_for_sure(a: Any, b: Any) -> bool:
+    try:
+        return bool(a > b) or bool(b > a)
+    except Exception:  # inconclusive
+        return False
 
 
 def _trace(

@@ -14,6 +14,7 @@ from verify.hypotheses.functions import FUNCTIONS
 Expr = tuple
 Pool = list[tuple[Expr, np.ndarray]]
 _BASES = 40
+_INVERSES = 8
 
 
 def evaluate(expr: Expr, case: Case) -> np.ndarray | None:
@@ -169,7 +170,7 @@ def _operands(probe: Case, names: Sequence[str], ndim: int) -> Pool:
     for name in names[:_BASES]:
         array, base = probe.bases[name], ("base", name)
         variants: Pool = [(base, array)]
-        if _invertible(array) and name in probe.sample.inputs:
+        if _invertible(array) and sum(expr[0] == "inv" for expr, _ in found) < _INVERSES:
             variants.append((("inv", base), np.linalg.inv(array)))
         if np.iscomplexobj(array):
             variants.append((("conj", base), np.conj(array)))
@@ -234,14 +235,15 @@ def _reduced(everything: Pool, shape: tuple[int, ...]) -> Iterator[Expr]:
                 if tuple(s for axis, s in enumerate(size) if axis not in axes) == shape:
                     yield axes
 
+    def kept_axes(size: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        if len(size) == len(shape):
+            for axis in range(len(size)):
+                if all(a == b for k, (a, b) in enumerate(zip(size, shape, strict=True)) if k != axis):
+                    yield (axis,)
+
     for expr, array in plain:
         yield from (("reduce", expr, axes) for axes in axes_of(array.shape))
-        if array.ndim == len(shape):
-            yield from (
-                ("sum", expr, (axis,))
-                for axis in range(array.ndim)
-                if all(a == b for k, (a, b) in enumerate(zip(array.shape, shape, strict=True)) if k != axis)
-            )
+        yield from (("sum", expr, axes) for axes in kept_axes(array.shape))
     for (one, a), (two, b) in itertools.combinations(plain, 2):
         try:
             size = np.broadcast_shapes(a.shape, b.shape)
@@ -249,11 +251,15 @@ def _reduced(everything: Pool, shape: tuple[int, ...]) -> Iterator[Expr]:
             continue
         if a.ndim and b.ndim:
             yield from (("reduce", ("times", one, two), axes) for axes in axes_of(size))
-    if len(shape) == 1:
+            if 1 in shape:
+                yield from (("sum", ("times", one, two), axes) for axes in kept_axes(size))
+    if len(shape) == 1 or (len(shape) == 2 and 1 in shape):
         for (one, a), (two, b) in itertools.product(everything, repeat=2):
             if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
                 product = ("matmul", one, two)
                 yield from (("reduce", product, axes) for axes in axes_of((a.shape[0], b.shape[1])))
+                if a.shape[0] > 1 and b.shape[1] > 1:
+                    yield from (("sum", product, axes) for axes in kept_axes((a.shape[0], b.shape[1])))
 
 
 def _totals(everything: Pool, dims: Sequence[str]) -> Iterator[Expr]:
