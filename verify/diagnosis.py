@@ -79,7 +79,7 @@ def _diagnose(samples: Sequence[Sample], context: Context) -> tuple[Diagnosis, .
     if len(cases) > 1 and (swapped := _swapped(cases, wrong, context)):
         return (swapped,)
     told = {}
-    for leaf in sorted(wrong, key=lambda leaf: -_size(cases[leaf])):
+    for leaf in _worth_telling(cases, wrong):
         told[leaf] = _diagnose_leaf(cases[leaf], _view(context, leaf), context.relation, low_only)
     return _together(told, context, len(cases))
 
@@ -110,6 +110,22 @@ def _size(cases: Sequence[Case]) -> float:
             gap = largest(case.hand - case.truth) if case.same_shape else np.inf
             errors.append(min(gap / max(largest(case.truth), 1e-300), 1e3))
     return len(errors) / len(cases) + 1e-3 * float(np.median(errors)) if errors else 0.0
+
+
+def _worth_telling(cases: Sequence[Sequence[Case]], wrong: Sequence[int]) -> list[int]:
+    """The wrong leaves, the worst first; none that differs by rounding where another is plainly wrong."""
+    ordered = sorted(wrong, key=lambda leaf: -_size(cases[leaf]))
+    plain = [leaf for leaf in ordered if any(_gap(case) > 1e-6 for case in cases[leaf])]
+    return [leaf for leaf in ordered if not plain or any(_gap(case) > 1e-8 for case in cases[leaf])]
+
+
+def _gap(case: Case) -> float:
+    """The largest error of a failing case, relative to its largest entry."""
+    if not case.failed:
+        return 0.0
+    if not case.same_shape or not np.isfinite(case.hand[case.bad]).all():
+        return np.inf
+    return largest(case.hand - case.truth) / max(largest(case.truth), largest(case.hand), 1e-300)
 
 
 def _swapped(cases: list[list[Case]], wrong: list[int], context: Context) -> Diagnosis | None:
@@ -146,7 +162,11 @@ def _diagnose_leaf(cases: list[Case], view: View, relation: str, low_only: bool)
         cases = _finite_part(cases)
     if low_only:
         return (precision(cases, view), *besides)
-    return (*_explain(cases, view), *besides)
+    told = _explain(cases, view)
+    mostly_broken = 2 * len(broken) > sum(case.failed for case in cases) + len(broken)
+    if besides and (mostly_broken or told[0].kind == "unknown"):
+        return (*besides, *(d for d in told if d.kind != "unknown"))
+    return (*told, *besides)
 
 
 def _finite_part(cases: Sequence[Case]) -> list[Case]:
@@ -180,7 +200,7 @@ def _explain(cases: list[Case], view: View, peeled: bool = False) -> tuple[Diagn
     region = condition_on_entries(cases, view, partial, narrow=True)
     if region is not None:
         return region
-    place = wrong_place(cases, view)
+    place = wrong_place(cases, view, plain=True)
     if place is not None:
         return place
     found, other = _first((additive, rearranged_and_more), cases, view)
@@ -194,6 +214,8 @@ def _explain(cases: list[Case], view: View, peeled: bool = False) -> tuple[Diagn
             return (first, *(replace(d, text=f"besides, {d.text.removeprefix('besides, ')}") for d in others))
     for attempt in (
         cotangent_evidence(cases, view),
+        condition_on_cases(cases, view, partial, trivial=False),
+        wrong_place(cases, view, plain=False),
         condition_on_cases(cases, view, partial),
         condition_on_entries(cases, view, partial, narrow=False),
     ):
@@ -234,7 +256,7 @@ def _diagnose_bound(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
     for attempt in (
         condition_on_cases(cases, view, None),
         condition_on_entries(cases, view, None, narrow=False),
-        wrong_place(cases, view),
+        wrong_place(cases, view, plain=True),
     ):
         if attempt is not None:
             return attempt

@@ -191,7 +191,8 @@ def _replaced_kind(case: Case, mine: Expr, true: Expr) -> str:
     """What it is to compute ``mine`` in place of ``true``, by the arguments that occur in each."""
     got, wanted = atoms(mine), atoms(true)
     directions = {name for name in wanted.keys() | got.keys() if is_direction(name, case.sample)}
-    if any(got[name] != wanted[name] for name in directions):
+    replaced = bool(wanted - got and got - wanted)
+    if not replaced and any(got[name] != wanted[name] for name in directions):
         return "cotangent"
     if functions_in(mine) != functions_in(true) and got == wanted:
         return "wrong_argument"
@@ -200,7 +201,7 @@ def _replaced_kind(case: Case, mine: Expr, true: Expr) -> str:
         if written[0].count("conj") != written[1].count("conj"):
             return "conjugate"
         return "reduction" if any("sum" in text for text in written) else "transpose"
-    return "factor" if not wanted - got or not got - wanted else "wrong_argument"
+    return "wrong_argument" if replaced else "factor"
 
 
 def _exchanged(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:

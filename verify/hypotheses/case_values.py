@@ -9,6 +9,7 @@ import numpy as np
 
 from verify.hypotheses.cases import Case, as_float, is_direction
 from verify.hypotheses.conditions import Feature
+from verify.hypotheses.dimension_values import compared
 
 
 def case_features(cases: Sequence[Case]) -> list[Feature]:
@@ -22,23 +23,39 @@ def case_features(cases: Sequence[Case]) -> list[Feature]:
         if as_float(value) is None or (np.asarray(value).dtype == bool and np.ndim(value) == 0):
             features += _options(name, [str(value) for value in values])
             continue
+        if np.asarray(value).dtype == bool:
+            features += _mask(name, [np.asarray(value) for value in values])
+            continue
         arrays = [case.bases[name] for case in cases]
         family = "direction" if is_direction(name, first) else "value"
+        whole = np.asarray(value).dtype.kind in "iu"
         if all(array.ndim == 0 for array in arrays):
-            features += _scalar(name, arrays, family)
-            if np.asarray(value).dtype.kind in "iu":
+            features += _scalar(name, arrays, "count" if whole else family)
+            if whole:
                 features += _against_sizes(name, arrays, cases)
         elif all(array.size for array in arrays):
             features += _array(name, arrays, family)
-            if np.asarray(value).dtype.kind in "iu":
+            if whole:
                 features += _index_array(name, arrays, cases)
     return features
 
 
 def _options(name: str, values: Sequence[str]) -> Iterator[Feature]:
+    if set(values) == {"True", "False"}:
+        holds = np.array([value == "True" for value in values])
+        yield Feature(name, holds, "option", yes=f"{name} is True", no=f"{name} is False")
+        return
     for option in sorted(set(values)):
         chosen, other = f"{name} is {option}", f"{name} is not {option}"
         yield Feature(chosen, np.array([value == option for value in values]), "option", yes=chosen, no=other)
+
+
+def _mask(name: str, arrays: Sequence[np.ndarray]) -> Iterator[Feature]:
+    some, every = f"{name} is False somewhere", f"{name} is False everywhere"
+    yield Feature(
+        some, np.array([not array.all() for array in arrays]), "mask", yes=some, no=f"{name} is all True"
+    )
+    yield Feature(every, np.array([not array.any() for array in arrays]), "mask", yes=every)
 
 
 def _scalar(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Feature]:
@@ -51,15 +68,13 @@ def _against_sizes(name: str, arrays: Sequence[np.ndarray], cases: Sequence[Case
     for size in cases[0].sample.dims:
         if all(size in case.sample.dims for case in cases):
             pairs = zip(arrays, cases, strict=True)
-            gaps = np.array([float(array.real) - case.sample.dims[size] for array, case in pairs])
-            compared = {f"{sign} 0": f"{name} {sign} {size}" for sign in ("==", "!=", ">", "<", ">=", "<=")}
-            yield Feature(f"{name} - {size}", gaps, "value", compared)
+            gaps = np.array([float(np.real(array)) - case.sample.dims[size] for array, case in pairs])
+            yield compared(name, size, gaps, "count")
     sizes = [size for size in cases[0].sample.dims if all(size in case.sample.dims for case in cases)]
     for whole, part in itertools.permutations(sizes, 2):
         rows = zip(arrays, cases, strict=True)
         over = [float(np.real(a)) + c.sample.dims[part] - c.sample.dims[whole] for a, c in rows]
-        compared = {f"{sign} 0": f"{name} + {part} {sign} {whole}" for sign in (">", "<", ">=", "<=")}
-        yield Feature(f"{name} + {part} - {whole}", np.array(over), "value", compared)
+        yield compared(f"{name} + {part}", whole, np.array(over), "count")
 
 
 def _index_array(name: str, arrays: Sequence[np.ndarray], cases: Sequence[Case]) -> Iterator[Feature]:
@@ -90,6 +105,8 @@ def _array(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Fea
         yield flag(f"{name} has a zero row or column", _zero_slice)
         yield flag(f"{name} has a constant row or column", _constant_slice)
     if all(array.ndim == 2 for array in arrays):
+        yield flag(f"{name} has entries above the diagonal", lambda a: np.any(np.triu(a, 1)), "value")
+        yield flag(f"{name} has entries below the diagonal", lambda a: np.any(np.tril(a, -1)), "value")
         yield flag(
             f"{name} is not symmetric", lambda a: a.shape[0] != a.shape[1] or np.any(a != a.T), "value"
         )
@@ -103,7 +120,20 @@ def _array(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Fea
     yield Feature(f"min {name}", measured(lambda a: a.real.min()), family)
     yield Feature(f"min |{name}|", measured(lambda a: np.abs(a).min()), family)
     yield Feature(f"norm({name})", measured(lambda a: np.sqrt(np.sum(np.abs(a) ** 2))), family)
+    if all(array.ndim == 2 for array in arrays):
+        yield Feature(
+            f"the largest column sum of |{name}|", measured(lambda a: np.abs(a).sum(0).max()), family
+        )
+        yield Feature(f"the largest row sum of |{name}|", measured(lambda a: np.abs(a).sum(1).max()), family)
+        yield Feature(f"the spectral norm of {name}", measured(_spectral_norm), family)
+    if all(array.ndim == 2 and array.shape[0] == array.shape[1] for array in arrays):
+        yield Feature(f"trace({name})", measured(lambda a: np.trace(a).real), family)
+        yield Feature(f"det({name})", measured(lambda a: np.linalg.det(a).real), family)
     yield Feature(f"sum({name})", measured(lambda a: np.sum(a).real), family)
+
+
+def _spectral_norm(array: np.ndarray) -> float:
+    return float(np.linalg.norm(array, 2)) if np.isfinite(array).all() else np.nan
 
 
 def _zero_slice(array: np.ndarray) -> bool:

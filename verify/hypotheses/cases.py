@@ -68,6 +68,16 @@ class Case:
         return self.hand.shape == self.truth.shape
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """The named dimensions, and the axes of the arguments (``x.shape[0]``)."""
+        found = dict(self.sample.dims)
+        for name in self.sample.inputs:
+            array = self.bases.get(name)
+            if array is not None:
+                found.update({f"{name}.shape[{axis}]": size for axis, size in enumerate(array.shape)})
+        return found
+
+    @property
     def bases(self) -> dict[str, np.ndarray]:
         """The numeric inputs and the intermediates, by name, inputs first."""
         if self._bases is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from verify.hypotheses.cases import Case, is_direction
 from verify.hypotheses.conditions import Feature
+from verify.hypotheses.dimension_values import compared
 
 _ROWS = 20000
 Column = Callable[[Sequence[np.ndarray]], np.ndarray]
@@ -17,11 +18,16 @@ Column = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 @dataclass(frozen=True)
 class Entries:
-    """Rows of the table: output entries. ``errors`` are relative, ``fails`` marks the failing ones."""
+    """Rows of the table: output entries. ``errors`` are relative, ``owners`` number the cases."""
 
     features: list[Feature]
     fails: np.ndarray
     errors: np.ndarray
+    owners: np.ndarray
+
+    @property
+    def failing_cases(self) -> int:
+        return len(np.unique(self.owners[self.fails]))
 
 
 def entry_table(cases: Sequence[Case], quiet: bool) -> Entries | None:
@@ -46,7 +52,8 @@ def entry_table(cases: Sequence[Case], quiet: bool) -> Entries | None:
     ]
     errors = np.nan_to_num(column(gaps), nan=np.inf, posinf=np.inf)
     features = [*_values(kept, column), *_indexed(kept, column), *_of_the_case(kept, column)]
-    return Entries(features, column([case.bad for case in kept]), errors)
+    owners = column([np.full(case.truth.shape, number) for number, case in enumerate(kept)])
+    return Entries(features, column([case.bad for case in kept]), errors, owners)
 
 
 def _of_the_case(cases: Sequence[Case], column: Column) -> Iterator[Feature]:
@@ -88,11 +95,10 @@ def _values(cases: Sequence[Case], column: Column) -> Iterator[Feature]:
         yield Feature(name, column(parts).real, family)
         zero = {"== 0": f"{name} == 0", "!= 0": f"{name} != 0"}
         yield Feature(f"|{name}|", np.abs(column(parts)), family, zero)
-    own = [name for name in arrays if name in inputs]
+    own = [name for name in arrays if name in inputs and np.asarray(inputs[name]).dtype != bool]
     for one, two in itertools.combinations(own, 2):
         gap = column([a - b for a, b in zip(arrays[one], arrays[two], strict=True)]).real
-        compared = {f"{sign} 0": f"{one} {sign} {two}" for sign in ("==", "!=", ">", "<", ">=", "<=")}
-        yield Feature(f"{one} - {two}", gap, "tie", compared)
+        yield compared(one, two, gap, "tie")
     for name in own:
         parts = [part.real for part in arrays[name]]
         yield from _ties(name, parts, column)

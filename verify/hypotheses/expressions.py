@@ -156,6 +156,7 @@ def expressions(probe: Case, names: Sequence[str]) -> Iterator[Expr]:
     if shape == ():
         yield from _totals(everything, list(probe.sample.dims))
     yield from _products(fitting, itself)
+    yield from _function_terms([pair for pair in fitting if pair[0][-1] in probe.sample.inputs])
     yield from _matrix_products(everything, shape)
     yield from _reduced(everything, shape)
     yield from _own_products(fitting, itself)
@@ -293,6 +294,17 @@ def _products(fitting: Pool, itself: Pool) -> Iterator[Expr]:
         yield ("times", left, right)
     for (left, _), (right, _) in itertools.product(fitting, itself):
         yield ("times", left, right)
+
+
+def _function_terms(fitting: Pool) -> Iterator[Expr]:
+    """``a * f(b)`` and ``f(b)`` of a few arguments, for functions that derivatives are made of."""
+    arrays = [expr for expr, array in fitting if array.ndim and expr[0] == "base"][:4]
+    if any(np.iscomplexobj(array) for _, array in fitting):
+        return
+    for pattern, inner in itertools.product(list(FUNCTIONS)[2:], arrays):
+        applied = ("apply", pattern, inner)
+        yield applied
+        yield from (("times", outer, applied) for outer in arrays)
 
 
 def _own_products(fitting: Pool, itself: Pool) -> Iterator[Expr]:

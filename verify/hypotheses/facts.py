@@ -9,9 +9,11 @@ import numpy as np
 from verify.hypotheses import structure
 from verify.hypotheses.case_values import case_features
 from verify.hypotheses.cases import Case, epsilon, largest
-from verify.hypotheses.conditions import Condition, best, dimension_features
+from verify.hypotheses.conditions import Condition
+from verify.hypotheses.dimension_values import dimension_features
 from verify.hypotheses.ladder import View
 from verify.hypotheses.partial import condition_kind, entry_condition
+from verify.hypotheses.trees import best
 from verify.record import Diagnosis
 
 
@@ -41,7 +43,7 @@ def nonfinite(cases: Sequence[Case], view: View) -> Diagnosis:
     if found is None:
         fails = np.array([case.failed for case in marked])
         found = best(case_features(marked), fails) or best(
-            dimension_features([dict(case.sample.dims) for case in marked]), fails
+            dimension_features([case.sizes for case in marked]), fails
         )
     evidence = f"on {len(failing)} of {len(cases)} cases"
     if found is None:
@@ -100,7 +102,7 @@ def wrong_shape(cases: Sequence[Case], view: View) -> Diagnosis:
     got = structure.shape_name([case.hand.shape for case in off], [dict(case.sample.dims) for case in off])
     wanted = structure.wanted_name(view.dims, off)
     fails = np.array([not case.same_shape for case in cases])
-    dims = dimension_features([dict(case.sample.dims) for case in cases])
+    dims = dimension_features([case.sizes for case in cases])
     condition = best(dims, fails) if not fails.all() else None
     where = f" where {condition.text}" if condition is not None else ""
     return Diagnosis(

@@ -9,11 +9,14 @@ import numpy as np
 
 from verify.hypotheses.case_values import case_features
 from verify.hypotheses.cases import Case, is_direction, largest
-from verify.hypotheses.conditions import Condition, best, best_nested, best_pair, dimension_features
+from verify.hypotheses.conditions import Condition
+from verify.hypotheses.dimension_values import dimension_features
 from verify.hypotheses.entry_values import at_entries, entry_table, spread
-from verify.hypotheses.ladder import Found, View
+from verify.hypotheses.entrywise import entrywise
+from verify.hypotheses.ladder import Found, View, proportional
 from verify.hypotheses.numbers import exact_name
 from verify.hypotheses.positions import positions
+from verify.hypotheses.trees import best, best_necessary, best_nested, best_pair
 from verify.record import Diagnosis
 
 Told = tuple[Diagnosis, ...]
@@ -30,9 +33,40 @@ def condition_on_entries(
     found = entry_condition(cases, narrow)
     if found is None:
         return None
+    there = None if partial is not None else explained_there(cases, view)
+    if there is not None and (found.family == "mask" or there.diagnoses[0].kind == "cotangent"):
+        return tuple(replace(d, text=f"{d.text} (only where {found.text})") for d in there.diagnoses)
+    partial = partial or there
     text = f"is wrong only where {found.text}, and right elsewhere{_what_it_does(cases, view)}"
     evidence = f"{found.failing} failing and {found.passing} passing entries, separated exactly"
+    if found.form == "necessary":
+        text = f"is wrong only where {found.text} (though not always there){_what_it_does(cases, view)}"
+        evidence = (
+            f"all {found.failing} failing entries and {found.spared} of {found.passing} passing ones meet it"
+        )
     return (Diagnosis(condition_kind(found), text, found.text, evidence), *_explanations(partial))
+
+
+def explained_there(cases: Sequence[Case], view: View) -> Found | None:
+    """What explains the failing entries alone, as if they were the whole output."""
+    alone = [_failing_part(case) for case in cases if case.failed]
+    for stage in (proportional, entrywise):
+        for found in stage(alone, replace(view, dims=())):
+            if found.fit.everything and found.diagnoses[0].value != "0":
+                return found
+    return None
+
+
+def _failing_part(case: Case) -> Case:
+    bases = {}
+    for name, array in case.bases.items():
+        spread_out = at_entries(case, name)
+        if array.ndim == 0:
+            bases[name] = array
+        elif spread_out is not None:
+            bases[name] = spread_out[case.bad]
+    bad = np.ones(int(case.bad.sum()), bool)
+    return replace(case, hand=case.hand[case.bad], truth=case.truth[case.bad], bad=bad, _bases=bases)
 
 
 def entry_condition(cases: Sequence[Case], narrow: bool) -> Condition | None:
@@ -45,27 +79,43 @@ def entry_condition(cases: Sequence[Case], narrow: bool) -> Condition | None:
             found = best(features, table.fails, table.errors)
             if found is not None and (found.narrow or not narrow):
                 return found
-        if not narrow:
+        if not narrow and table.failing_cases >= 4:
             families = ("value", "mask", "tie", "scalar", "size")
             features = [feature for feature in table.features if feature.family in families][:_NESTED]
             found = best_nested(features, table.fails, table.errors)
             if found is not None:
                 return found
+        if not narrow and table.failing_cases >= 4:
+            special = [feature for feature in table.features if feature.family in ("mask", "tie", "value")]
+            found = best_necessary([f for f in special if f.yes or np.any(f.values == 0)], table.fails)
+            if found is not None and (
+                found.family == "mask" or " == " in found.text or found.family == "tie"
+            ):
+                return found
     return None
 
 
-def condition_on_cases(cases: Sequence[Case], view: View, partial: Found | None) -> Told | None:
+def condition_on_cases(
+    cases: Sequence[Case], view: View, partial: Found | None, trivial: bool = True
+) -> Told | None:
     """Cases fail exactly where a condition on sizes, on options or on values holds."""
     loud = [case for case in cases if case.failed or largest(case.truth) or largest(case.hand)]
     for kept in (loud, cases):
         found = _case_condition(kept)
         if found is None or (found.family == "direction" and found.form == "not point" and found.low == 0):
             continue
+        if found.trivial and not trivial:
+            return None
+        if found.family == "option" and partial is not None:
+            return tuple(replace(d, text=f"{d.text} (only where {found.text})") for d in partial.diagnoses)
         kind = condition_kind(found)
         text = f"is wrong only where {found.text}, and right elsewhere"
-        if kind == "cotangent":
-            text = f"is wrong exactly where {found.text}: multiply by it, entry by entry, before any sum"
         evidence = f"{found.failing} failing and {found.passing} passing cases, separated exactly"
+        if found.form == "necessary":
+            text = f"is wrong only where {found.text} (though not always there)"
+            evidence = f"all {found.failing} failing cases and {found.spared} of {found.passing} passing cases meet it"
+        elif kind == "cotangent":
+            text = f"is wrong exactly where {found.text}: multiply by it, entry by entry, before any sum"
         return (Diagnosis(kind, text, found.text, evidence), *_explanations(partial))
     return None
 
@@ -74,12 +124,19 @@ def _case_condition(cases: Sequence[Case]) -> Condition | None:
     fails = np.array([case.failed for case in cases])
     if not fails.any() or fails.all():
         return None
-    dims = dimension_features([dict(case.sample.dims) for case in cases])
+    dims = dimension_features([case.sizes for case in cases])
     values = case_features(cases)
     flags = [feature for feature in values if feature.yes]
     found = best(dims, fails) or best(flags, fails) or best(values, fails)
     found = found or best_pair(dims, fails) or best_pair(dims + flags, fails)
-    return found or best_nested((flags + dims + values)[:120], fails)
+    counts = [feature for feature in values if feature.family == "count"]
+    found = found or best_necessary(counts + dims + flags, fails)
+    found = found or best_nested(flags + dims + values, fails) or best_necessary(values, fails)
+    return (
+        None
+        if found is not None and found.form == "necessary" and found.text.endswith(("> 0", "!= 0"))
+        else found
+    )
 
 
 def _explanations(partial: Found | None) -> Told:
@@ -104,7 +161,7 @@ def condition_kind(found: Condition) -> str:
         case "accumulated":
             return "reduction"
         case "value" | "intermediate":
-            return "singular" if found.form == "point" else "region"
+            return "singular" if found.form == "point" or " == " in found.text else "region"
     return "region"
 
 
@@ -155,9 +212,9 @@ def _name(value) -> str:
     return exact_name(value) or f"{value:.6g}"
 
 
-def wrong_place(cases: Sequence[Case], view: View) -> Told | None:
-    """Only entries at certain positions fail."""
-    found = positions(cases, view.dims)
+def wrong_place(cases: Sequence[Case], view: View, plain: bool) -> Told | None:
+    """Only entries at certain positions fail: at plain ones, or at others."""
+    found = positions(cases, view.dims, plain)
     if found is None:
         return None
     place, hit, inside = found

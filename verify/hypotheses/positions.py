@@ -10,12 +10,13 @@ from verify.hypotheses.cases import Case
 from verify.hypotheses.structure import axis_name
 
 
-def positions(cases: Sequence[Case], dims: Sequence[str]) -> tuple[str, int, int] | None:
+def positions(cases: Sequence[Case], dims: Sequence[str], plain: bool) -> tuple[str, int, int] | None:
     """The place (``the diagonal``) that holds every failing entry, and nearly only such; with counts inside it."""
     failing = [case for case in cases if case.failed and case.same_shape and case.truth.ndim]
     if not failing or len({case.truth.ndim for case in failing}) != 1:
         return None
-    for name, place in _places(failing[0].truth.ndim, dims):
+    places = _plain_places if plain else _other_places
+    for name, place in places(failing[0].truth.ndim, dims):
         inside = hit = spared = wide = 0
         for case in failing:
             mask = np.broadcast_to(place(np.indices(case.truth.shape), case.truth.shape), case.truth.shape)
@@ -33,7 +34,7 @@ def positions(cases: Sequence[Case], dims: Sequence[str]) -> tuple[str, int, int
 Place = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 
 
-def _places(ndim: int, dims: Sequence[str]) -> Iterator[tuple[str, Place]]:
+def _plain_places(ndim: int, dims: Sequence[str]) -> Iterator[tuple[str, Place]]:
     if ndim >= 2:
         yield "the diagonal", lambda at, shape: at[-1] == at[-2]
     for axis in range(ndim):
@@ -48,6 +49,9 @@ def _places(ndim: int, dims: Sequence[str]) -> Iterator[tuple[str, Place]]:
         yield "the upper triangle", lambda at, shape: at[-2] <= at[-1]
         yield "the superdiagonal", lambda at, shape: at[-1] == at[-2] + 1
         yield "the subdiagonal", lambda at, shape: at[-2] == at[-1] + 1
+
+
+def _other_places(ndim: int, dims: Sequence[str]) -> Iterator[tuple[str, Place]]:
     for axis in range(ndim):
         label = axis_name(axis, dims)
         yield (

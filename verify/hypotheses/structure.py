@@ -87,7 +87,7 @@ def _moved(ndim: int, noun: str, is_complex: bool) -> Iterator[Structure]:
     for order in itertools.permutations(range(ndim)):
         if order == tuple(range(ndim)):
             continue
-        back = tuple(np.argsort(order))
+        back = tuple(int(axis) for axis in np.argsort(order))
         text = (
             f"is the transpose of the {noun}: transpose it"
             if ndim == 2

@@ -77,7 +77,7 @@ def pick_probes(cases: Sequence[Case]) -> tuple[Case, ...]:
         if case.failed
         and case.tame
         and case.same_shape
-        and 0 < case.truth.size <= 1500
+        and 0 < case.truth.size <= 400
         and np.isfinite(case.hand).all()
         and np.isfinite(case.truth).all()
     ]
@@ -170,17 +170,17 @@ def parallel(rows: np.ndarray, target: np.ndarray, slack: float = 1e-5) -> list[
     return [int(k) for k in np.flatnonzero(sine2 < slack**2 + 1e-13)]
 
 
-def _given(table: Table) -> np.ndarray:
-    """The distinct terms that are made of arguments and intermediates alone."""
-    own = [k for k in table.distinct if not {"hand", "truth"} & atoms(table.terms[k]).keys()]
-    return np.array(own, int)
+def _given(table: Table, limit: int) -> np.ndarray:
+    """The first distinct terms that are made of arguments and intermediates alone."""
+    own = (k for k in table.distinct if not {"hand", "truth"} & atoms(table.terms[k]).keys())
+    return np.array(list(itertools.islice(own, limit)), int)
 
 
 def differences(table: Table, limit: int = 400) -> list[tuple[Expr, Expr]]:
     """Pairs of terms, in their own sizes, whose difference is a multiple of the residual."""
     found = []
     size = np.linalg.norm(table.residual)
-    kept = _given(table)[:limit]
+    kept = _given(table, limit)
     scaled = table.rows[kept] * table.norms[kept, None] / size
     for one in range(len(scaled) - 1):
         near = parallel(scaled[one] - scaled[one + 1 :], table.residual / size)
@@ -193,7 +193,7 @@ def differences(table: Table, limit: int = 400) -> list[tuple[Expr, Expr]]:
 def pairs(table: Table, target: np.ndarray, limit: int = 150) -> list[tuple[Expr, Expr]]:
     """Pairs of terms that span the target."""
     found = []
-    kept = _given(table)[:limit]
+    kept = _given(table, limit)
     rows = table.rows[kept]
     if len(target) < 4:
         return []
