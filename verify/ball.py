@@ -89,13 +89,15 @@ def _combine(how: str) -> Callable[..., None]:
 
 
 def _matmul(a: Any, b: Any) -> Any:
-    """FLINT's product for matrices, which rounds once an entry; NumPy's loop otherwise."""
-    if a.ndim == b.ndim == 2 and a.size and b.size and isinstance(a.flat[0], arb) and isinstance(b.flat[0],
-                                                                                                 arb):
-        out = np.empty((a.shape[0], b.shape[1]), object)
-        out[...] = (flint.arb_mat(a.tolist()) * flint.arb_mat(b.tolist())).table()
-        return out
-    return np.matmul(a, b)
+    """FLINT's product for real matrices, which rounds once an entry; NumPy's loop for the rest."""
+    if not all(x.ndim > 1 and x.size and isinstance(x.flat[0], arb) for x in (a, b)):
+        return np.matmul(a, b)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))
+    out = np.empty((*batch, a.shape[-2], b.shape[-1]), object)
+    for at in np.ndindex(batch):
+        out[at] = (flint.arb_mat(a[at].tolist()) * flint.arb_mat(b[at].tolist())).table()
+    return out
 
 
 FLOAT: dict[str, Callable] = {

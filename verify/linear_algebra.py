@@ -7,9 +7,13 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
+from scipy.linalg import lapack
 
 _LAPACK = "fdFD"
+
+
+def _lapack(routine: str, like: np.ndarray) -> Callable[..., Any]:
+    return getattr(lapack, "sdcz"[_LAPACK.index(like.dtype.char)] + routine)
 
 
 def _batched(function: Callable[..., Any], *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -83,7 +87,7 @@ def lu(a: np.ndarray, larger: Callable[[Any, Any], bool] = lambda a, b: abs(a) >
 def _lu(a: np.ndarray, larger: Callable[[Any, Any], bool]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows, columns = a.shape
     if a.dtype.char in _LAPACK:
-        (getrf,) = get_lapack_funcs(("getrf",), (a,))
+        getrf = _lapack("getrf", a)
         out, pivots, _ = getrf(a) if a.size else (a.copy(), np.zeros(0), 0)
     else:
         out, pivots = a.copy(), np.arange(min(rows, columns))
@@ -119,7 +123,7 @@ def triangular_solve(a: np.ndarray, b: np.ndarray, left: bool, lower: bool, tran
 
 def _solve(a: np.ndarray, b: np.ndarray, lower: bool, unit: bool) -> np.ndarray:
     if a.dtype.char in _LAPACK and a.size and b.size:
-        (trtrs,) = get_lapack_funcs(("trtrs",), (a, b))
+        trtrs = _lapack("trtrs", a)
         out, info = trtrs(a, b, lower=lower, unitdiag=unit)
         if not info:
             return out
@@ -179,7 +183,7 @@ def eig(a: np.ndarray, left: bool, right: bool) -> tuple[np.ndarray, ...]:
     wide = np.result_type(a, np.complex64)
 
     def one(m: np.ndarray) -> tuple[np.ndarray, ...]:
-        (geev,) = get_lapack_funcs(("geev",), (m.astype(wide),))
+        geev = _lapack("geev", m.astype(wide))
         values, vl, vr, _ = geev(m.astype(wide), compute_vl=left, compute_vr=right)
         return (values, *([vl] if left else []), *([vr] if right else []))
     return _batched(one, a)

@@ -22,7 +22,8 @@ from jax.extend import core
 
 from verify import reductions as _reductions  # noqa: F401  (registers its rules)
 from verify import structural
-from verify.arithmetic import Arithmetic, Undecided, Untranslatable, dtype_name
+from verify.arithmetic import Arithmetic, Undecided, Untranslatable, native
+from verify.elementwise import dtype_name, kind_of
 from verify.primitives import IDENTITY, INLINED
 from verify.site import RULES, Site, foreign
 
@@ -31,6 +32,7 @@ __all__ = ["Program", "Undecided", "Untranslatable", "translate"]
 Linked = Callable[[Mapping[str, int], Sequence[Any]], tuple[Any, ...]]
 _LOCAL = re.compile(r"\b[vf]\d+\b")
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
+_NATIVE = native()
 _DIMENSION_FUNCTIONS = {"floordiv", "mod", "max", "min"}
 
 
@@ -106,7 +108,8 @@ class Translator:
         self._constant_names: dict[Any, str] = {}
         self._static_names: dict[Any, str] = {}
         self._block: list[_Statement] = []
-        self._known: dict[str, str] = {}  # expression -> the local that already holds it
+        self._known: dict[str, str] = {}  # expression -> the local (or constant) that already holds it
+        self._known_tuples: dict[str, list[str]] = {}
         self.bits_of: dict[str, Operand] = {}  # a bitcast -> the number that it takes apart
         self._count = 0
         self.dims: dict[str, str] = {}  # dimension name -> the variable that holds it
@@ -161,29 +164,48 @@ class Translator:
         if expression.isidentifier():
             return expression
         if expression not in self._known:
-            self._known[expression] = target = self.fresh()
-            self._block.append(_Statement((target,), [f"{target} = {expression}"]))
+            folded = self._folded(expression)
+            if folded is not None:
+                self._known[expression] = self.constant(folded, folded.dtype.name, noisy=False)
+            else:
+                self._known[expression] = target = self.fresh()
+                self._block.append(_Statement((target,), [f"{target} = {expression}"]))
         return self._known[expression]
+
+    def _folded(self, expression: str) -> np.ndarray | None:
+        """The value of an expression of integer constants: the arithmetic of indices is done here, once."""
+        words = set(_WORD.findall(expression))
+        constants = [w for w in words if w in self.constants]
+        if not constants or any(_LOCAL.fullmatch(w) for w in words) or not words.isdisjoint(self.dims.values()):
+            return None
+        if not {kind_of(self.constants[c].dtype) for c in constants} <= {"int", "bool"}:
+            return None
+        namespace = structural.NAMES | self.statics | {c: self.constants[c].value for c in constants}
+        namespace |= {w: _NATIVE.operation(*self.operations[w]) for w in words if w in self.operations}
+        value = eval(expression, namespace)
+        integers = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "iub"
+        return np.asarray(value) if integers else None
 
     def expression(self, local: str) -> str | None:
         """What a local of this block was assigned."""
         return next((e for e, name in self._known.items() if name == local), None)
 
     def unpack(self, expression: str, count: int) -> list[str]:
-        targets = [self.fresh() for _ in range(count)]
-        if count:
+        """The locals that hold the entries of a tuple."""
+        if count and expression not in self._known_tuples:
+            self._known_tuples[expression] = targets = [self.fresh() for _ in range(count)]
             self._block.append(_Statement(tuple(targets), [f"{', '.join(targets)}, = {expression}"]))
-        return targets
+        return self._known_tuples[expression] if count else []
 
     def function(self, jaxpr: Any, shapes: Sequence[tuple] | None = None) -> str:
         """A nested function for a sub-jaxpr (closed or open), returning a tuple."""
-        outer_block, outer_known = self._block, self._known
-        self._block, self._known = [], {}
+        outer = self._block, self._known, self._known_tuples
+        self._block, self._known, self._known_tuples = [], {}, {}
         jaxpr, consts = _open(jaxpr)
         parameters = [Operand(self.fresh(), v.aval.shape) for v in jaxpr.invars]
         results = [self.full(out) for out in self.inline(jaxpr, consts, parameters)]
         body = self._finish(results)
-        self._block, self._known = outer_block, outer_known
+        self._block, self._known, self._known_tuples = outer
         name = self.fresh("f")
         head = f"def {name}({', '.join(p.text for p in parameters)}):"
         self._block.append(_Statement((name,), [head, *(f"    {line}" for line in body)]))

@@ -99,10 +99,32 @@ def _windows(shape: tuple[int, ...], indices: np.ndarray, sizes: Sequence[int], 
     return index, np.asarray(inside)
 
 
+def _rows(shape: tuple[int, ...], sizes: Sequence[int], window: Sequence[int], collapsed: Sequence[int],
+          indexed: Sequence[int], batching: Sequence[int], rank: int) -> int | None:
+    """The axis, if whole slices along one axis are taken and its place goes to the axes of the indices."""
+    if len(indexed) != 1 or tuple(collapsed) != tuple(indexed) or batching:
+        return None
+    (axis,) = indexed
+    full = all(s == n for i, (s, n) in enumerate(zip(sizes, shape, strict=True)) if i != axis)
+    places = [i for i in range(rank) if i not in window]
+    in_place = places == list(range(axis, axis + len(places)))
+    return axis if full and in_place and shape[axis] else None
+
+
 def gather(operand: Any, indices: np.ndarray, spec: tuple, sizes: Sequence[int], mode: str, fill: Any) -> Any:
     operand, indices = np.asarray(operand), np.asarray(indices)
-    offset, collapsed, _, batching, _ = spec
+    offset, collapsed, indexed, batching, _ = spec
     rank = indices.ndim - 1 + len(offset)
+    axis = _rows(operand.shape, sizes, offset, collapsed, indexed, batching, rank)
+    if axis is not None:
+        at = indices[..., 0]
+        out = operand.take(at, axis, mode="clip")
+        if mode != "FILL_OR_DROP":
+            return out
+        inside = (at >= 0) & (at < operand.shape[axis])
+        if inside.all():
+            return out
+        return np.where(inside.reshape(*at.shape, *[1] * (operand.ndim - axis - 1)), out, fill)
     windowed = [d for d in range(operand.ndim) if d not in collapsed and d not in batching]
     index, inside = _windows(operand.shape, indices, sizes, rank, offset, windowed, spec,
                              mode != "FILL_OR_DROP")
@@ -118,10 +140,16 @@ def gather(operand: Any, indices: np.ndarray, spec: tuple, sizes: Sequence[int],
 def scatter(combine: Callable[..., None], operand: Any, indices: np.ndarray, updates: Any, spec: tuple,
             mode: str) -> Any:
     out, updates, indices = np.array(operand), np.asarray(updates), np.asarray(indices)
-    window, inserted, _, batching, _ = spec
+    window, inserted, indexed, batching, _ = spec
     windowed = [d for d in range(out.ndim) if d not in inserted and d not in batching]
     along = dict(zip(windowed, window, strict=True))
     sizes = [updates.shape[along[d]] if d in along else 1 for d in range(out.ndim)]
+    axis = _rows(out.shape, sizes, window, inserted, indexed, batching, updates.ndim)
+    if axis is not None and mode != "CLIP":
+        at = indices[..., 0]
+        if not at.size or (at.min() >= 0 and at.max() < out.shape[axis]):
+            combine(out, (slice(None),) * axis + (at,), updates)
+            return out
     index, inside = _windows(out.shape, indices, sizes, updates.ndim, window, windowed, spec, mode == "CLIP")
     index = [np.broadcast_to(i, updates.shape) for i in index]
     if not inside.all():

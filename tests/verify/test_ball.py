@@ -60,7 +60,7 @@ def test_every_function_encloses_mpmath_and_tightly(name: str) -> None:
         with mpmath.workdps(120 + (350 if abs(point) < 1e-200 else 0)):
             try:
                 want = MPMATH[name](mpmath.mpf(point))
-            except (ValueError, ZeroDivisionError, mpmath.libmp.ComplexResult):
+            except (ValueError, ZeroDivisionError):
                 continue
             if isinstance(want, mpmath.mpc) or not mpmath.isfinite(want):
                 continue
