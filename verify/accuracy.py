@@ -96,7 +96,7 @@ def confirm(
         return None
     # The first is the case itself, chosen because it is bad: only its neighbours vote.
     typical, other = np.median(mine[1:]), np.quantile(others[1:], 0.75)
-    if not typical > WORSE * other or not typical > p.loss:
+    if not typical > WORSE * other or not typical > (p.loss if side == "hand" else p.bad_loss):
         return None
     t = np.asarray(truth_of(case)[0][leaf][at])
     size = max(float(np.abs(t)), p.tiny)

@@ -20,6 +20,8 @@ from verify.exact import hand_exactly
 from verify.formula import Examined, examine
 
 MOST_EXAMINED = 48
+EXAMINED_ENTRIES = 30_000
+FEWEST_EXAMINED = 3
 MOST_CONFIRMED = 24
 ENOUGH_WRONG = 12
 ENTRIES_BUDGET = 4_000_000
@@ -141,7 +143,11 @@ def _examine(engine: Engine, seen: Breadth) -> None:
     order = sorted(seen.differing, key=lambda s: sum(v.size for v in s.case.values))
     low = seen.dtype != engine.formula_dtype
     spread = order[:: max(1, len(order) // MOST_EXAMINED)][:MOST_EXAMINED]
-    for here in spread:
+    spent = 0
+    for number, here in enumerate(spread):
+        spent += sum(v.size for v in here.case.values)
+        if spent > EXAMINED_ENTRIES and number >= FEWEST_EXAMINED:
+            break
         examined = _examined(engine, here)
         seen.examined.append((here, examined))
         seen.uncounted += examined.finding == "uncounted"
@@ -154,7 +160,8 @@ def _examine(engine: Engine, seen: Breadth) -> None:
     if low or not seen.passing or engine.claim.relation in ("equal_to", "at_most"):
         return
     small = sorted(seen.passing, key=lambda s: sum(v.size for v in s.case.values))
-    for here in small[:: max(1, len(small) // 8)][:8]:
+    few = 8 if sum(v.size for v in small[0].case.values) < 1000 else 1
+    for here in small[:: max(1, len(small) // 8)][:few]:
         examined = _examined(engine, here)
         if examined.finding != "agrees":
             seen.examined.append((here, examined))

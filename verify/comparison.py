@@ -36,6 +36,11 @@ class Precision:
         return self.roundoff**0.75
 
     @property
+    def bad_loss(self) -> float:
+        """The relative error at which half of the digits are gone: a reference is blamed for no less."""
+        return self.roundoff**0.5
+
+    @property
     def roomy(self) -> float:
         """A result below this leaves its intermediate values a quarter of the exponent range."""
         return self.largest**0.75

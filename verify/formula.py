@@ -23,7 +23,7 @@ from verify.program import Undecided, Untranslatable
 from verify.trace import Traced
 
 MOST_ENTRIES = 12
-"""Entries of one case whose derivative the oracle computes."""
+"""Entries of one output whose derivative the oracle computes; fewer in large cases."""
 LADDER = (BITS, 4 * BITS)
 LARGEST_EXACT = 60_000
 """Entries beyond which exact arithmetic takes too long and extended precision stands in."""
@@ -170,13 +170,14 @@ class _Examination:
     def _chosen(self, suspect: np.ndarray, leaf: int) -> list[int]:
         """Suspects first, the largest differences before others, then a few that look right."""
         flat = np.flatnonzero(suspect)
-        if flat.size > MOST_ENTRIES:
+        most = max(2, min(MOST_ENTRIES, 3000 // max(1, sum(v.size for v in self.case.values))))
+        if flat.size > most:
             gap = relative(self.hand[leaf], self.reference[leaf]).reshape(-1)[flat]
-            spread = flat[np.linspace(0, flat.size - 1, MOST_ENTRIES // 2).astype(int)]
-            flat = np.unique(np.concatenate([flat[np.argsort(-gap)[: MOST_ENTRIES // 2]], spread]))
+            spread = flat[np.linspace(0, flat.size - 1, most // 2).astype(int)]
+            flat = np.unique(np.concatenate([flat[np.argsort(-gap)[: most // 2]], spread]))
         rest = np.flatnonzero(~suspect.reshape(-1))
         rng = np.random.default_rng(self.case.index)
-        more = rng.permutation(rest)[: 2 if flat.size else 4]
+        more = rng.permutation(rest)[: 1 + (most > 2) * (1 if flat.size else 3)]
         return [int(i) for i in (*flat, *more)]
 
     # --- one entry: three values meet -----------------------------------------------------------------

@@ -71,7 +71,8 @@ def judge(
     start = perf_counter()
     judging = _Judging(claim, budget, report)
     try:
-        with threadpool_limits(1, "blas"):  # the matrices are small: threads would only wait for each other
+        # The matrices are small: threads would only wait for each other. Extreme values are drawn on purpose.
+        with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
             judged = judging.run(draws)
     except (SignatureError, SizeError) as error:
         judged = Judged(judging.record("error", reason=str(error)))
@@ -100,7 +101,7 @@ class _Judging:
 
     def run(self, draws: Draws | None) -> Judged:
         engine = self.engine = Engine(self.claim, draws or Draws(self.claim, self.budget.seed))
-        dtypes = tuple(d for d in engine.dtypes if self.budget.dtypes is None or d in self.budget.dtypes)
+        dtypes = self._dtypes(engine)
         if not dtypes:
             asked, has = ", ".join(self.budget.dtypes or ()), ", ".join(engine.dtypes)
             self.cells.append(
@@ -121,6 +122,9 @@ class _Judging:
                     self.report(sum(c.cases for c in self.cells))
         return self._conclude(engine)
 
+    def _dtypes(self, engine: Engine) -> tuple[str, ...]:
+        return tuple(d for d in engine.dtypes if self.budget.dtypes is None or d in self.budget.dtypes)
+
     def _out_of_time(self) -> bool:
         return self.budget.seconds is not None and perf_counter() - self.start > self.budget.seconds
 
@@ -128,7 +132,7 @@ class _Judging:
 
     def _numpy_cell(self, engine: Engine, dtype: str) -> None:
         count = self.budget.cases or CASES * len(DTYPES)
-        share = max(1, count // len(engine.dtypes))
+        share = max(1, count // len(self._dtypes(engine)))
         try:
             seen = breadth(engine, dtype, share, self._out_of_time)
         except ReferenceRaised as error:
@@ -183,7 +187,7 @@ class _Judging:
             return "reference_wrong", self._reference_note(seen, theirs)
         if seen.found("convention"):
             return "convention", f"{len(seen.found('convention'))} cases differ at a kink; both values are valid"
-        if seen.cases == 0 or seen.uncounted >= seen.cases:
+        if not seen.passing and all(e.finding == "uncounted" for _, e in seen.examined):
             return "unresolved", "no case counted: the primal is not finite at any of them"
         return "agrees", None
 
