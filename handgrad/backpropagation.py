@@ -125,9 +125,11 @@ def _segments(depth: int, recompute: bool) -> list[slice]:
 
 
 def _not_before(g: Array, start: Array) -> Array:
-    """``start``, but as the compiler sees it only known after ``g``: else it would keep what it has already computed.
+    """``start``, but as the compiler sees it only known after ``g``: else it would keep what it has already
+    computed.
 
-    Nothing is below -inf, so 0 is added; ``jax.lax.optimization_barrier`` would say so too, but the CPU compiler drops it.
+    Nothing is below -inf, so 0 is added; ``jax.lax.optimization_barrier`` would say so too, but the CPU
+    compiler drops it.
     """
     return start + (g[:1, :1] < -jnp.inf).astype(start.dtype)
 

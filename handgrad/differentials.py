@@ -180,15 +180,12 @@ def ascent_along(A: Float[Array, "m n"], B: Float[Array, "m n"]) -> Float[Array,
     return trace_inner(A, _normalised(B))
 
 
+@equal_to(frobenius_norm)
 def fastest_climb(A: Float[Array, "m n"]) -> Float[Array, ""]:
-    """``tr(Aᵀ U)`` for the steepest unit direction ``U``."""
+    """``tr(Aᵀ U) = ‖A‖``: the rate of climb along the gradient is its norm, and ``L(U) U`` is the gradient
+    again.
+    """
     return trace_inner(A, steepest_ascent_direction(A))
-
-
-@equal_to(fastest_climb)
-def fastest_climb_is_the_norm(A: Float[Array, "m n"]) -> Float[Array, ""]:
-    """The rate of climb along the gradient is its norm, so ``L(U) U`` is the gradient again."""
-    return frobenius_norm(A)
 
 
 # --- From a differential to a gradient --------------------------------------------------------------------

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from handgrad.chunked import linear_softmax_cross_entropy
 from handgrad.claims import equal_to, gradient_of, hvp_of, jvp_of
+from handgrad.normalisation import deviation
 
 __all__ = [
     "LOSSES",
@@ -143,8 +144,7 @@ def softmax_cross_entropy_hessian_product(
     """``ds = (diag(s) - s sᵀ) dp = s ⊙ (dp - sᵀ dp)``, times ``1ᵀ y``: the covariance of ``s`` applied
     to ``dp``."""
     s = softmax(prediction, axis=0)
-    mean = jnp.sum(s * dprediction, axis=0, keepdims=True)
-    return jnp.sum(y, axis=0, keepdims=True) * (s * (dprediction - mean))
+    return jnp.sum(y, axis=0, keepdims=True) * (s * deviation(s, dprediction, axis=0))
 
 
 # --- Sigmoid cross-entropy --------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from handgrad.claims import at_most, equal_to, gradient_of, hvp_of, jvp_of, vjp_of
 
 __all__ = [
+    "deviation",
     "layer_norm",
     "layer_norm_vjp",
     "log_softmax",
@@ -36,12 +37,20 @@ __all__ = [
 Rows = Float[Array, "*batch n"]
 
 
-def _inner(u: Rows, v: Rows) -> Float[Array, "*batch 1"]:
-    return jnp.sum(u * v, axis=-1, keepdims=True)
-
-
 def _mean(u: Rows) -> Float[Array, "*batch 1"]:
     return jnp.mean(u, axis=-1, keepdims=True)
+
+
+def deviation(s: Float[Array, "*shape"], u: Float[Array, "*shape"], axis: int = -1) -> Float[Array, "*shape"]:
+    """``u - ⟨s, u⟩`` for probabilities ``s``: how far each entry is above the mean under ``s``.
+
+    A shift of ``u`` changes nothing. Where ``s`` is almost one-hot, ``u`` is measured from its value at the
+    largest entry, so that the difference keeps its digits.
+    """
+    largest = jnp.argmax(s, axis, keepdims=True)
+    dominant = jnp.take_along_axis(s, largest, axis) > 0.5
+    u = u - jnp.where(dominant, jnp.take_along_axis(u, largest, axis), 0)
+    return u - jnp.sum(s * u, axis, keepdims=True)
 
 
 # --- Softmax ----------------------------------------------------------------------------------------------
@@ -57,14 +66,14 @@ def softmax_differential(x: Rows, *, dx: Rows) -> Rows:
     """From ``log s = x - logsumexp(x)``: ``ds = s ⊙ (dx - ⟨s, dx⟩)``, the deviation of ``dx`` from its
     mean under ``s``."""
     s = softmax(x)
-    return s * (dx - _inner(s, dx))
+    return s * deviation(s, dx)
 
 
 @vjp_of(softmax, wrt="x")
 def softmax_vjp(x: Rows, *, cotangent: Rows) -> Rows:
     """``diag(s) - s sᵀ`` is symmetric: the same map."""
     s = softmax(x)
-    return s * (cotangent - _inner(s, cotangent))
+    return s * deviation(s, cotangent)
 
 
 def log_softmax(x: Rows) -> Rows:
@@ -75,7 +84,7 @@ def log_softmax(x: Rows) -> Rows:
 @jvp_of(log_softmax, wrt="x")
 def log_softmax_differential(x: Rows, *, dx: Rows) -> Rows:
     """``d log s = dx - ⟨s, dx⟩``."""
-    return dx - _inner(softmax(x), dx)
+    return dx - jnp.sum(softmax(x) * dx, axis=-1, keepdims=True)
 
 
 @vjp_of(log_softmax, wrt="x")
