@@ -133,26 +133,26 @@ def hard_silu(z: Z) -> Z:
 @activation(nn.sparse_plus)
 def sparse_plus(z: Z) -> Z:
     """``(z + 1)²/4`` between 0 and z: its slope is ``(z + 1)/2``, clipped to [0, 1]."""
-    return jnp.clip((z + 1) / 2, 0, 1)
+    return jnp.where(jnp.abs(z) < 1, (z + 1) / 2, _one_where(z > 0, z))
 
 
 @activation(nn.elu)
 def elu(z: Z) -> Z:
     """``exp(z) - 1`` below zero: ``exp(z)`` there, and 1 above."""
-    return jnp.exp(jnp.minimum(z, 0))
+    return jnp.exp(jnp.where(z > 0, 0, z))
 
 
 @activation(nn.celu)
 def celu(z: Z) -> Z:
     """As ``elu``: the two agree at α = 1."""
-    return jnp.exp(jnp.minimum(z, 0))
+    return jnp.exp(jnp.where(z > 0, 0, z))
 
 
 @activation(nn.selu)
 def selu(z: Z) -> Z:
     """``λ`` times an ``elu`` with ``α``, the fixed point of which has mean 0 and variance 1."""
     scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-    return jnp.where(z > 0, scale, scale * alpha * jnp.exp(jnp.minimum(z, 0)))
+    return jnp.where(z > 0, scale, scale * alpha * jnp.exp(jnp.where(z > 0, 0, z)))
 
 
 @activation(nn.soft_sign)
@@ -168,14 +168,14 @@ def soft_sign(z: Z) -> Z:
 @activation(nn.sigmoid)
 def sigmoid(z: Z) -> Z:
     """``σ' = σ(z) σ(-z) = e / (1 + e)²``, an even function: ``1 - σ`` would round to 0."""
-    e = jnp.exp(-jnp.abs(z))
+    e = jnp.exp(-_size(z))
     return e / ((1 + e) * (1 + e))
 
 
 @activation(nn.tanh)
 def tanh(z: Z) -> Z:
     """``tanh z = 2σ(2z) - 1``, so ``tanh' = 4σ'(2z)``, which is ``sech²``; ``1 - tanh²`` would round to 0."""
-    e = jnp.exp(-2 * jnp.abs(z))
+    e = jnp.exp(-2 * _size(z))
     return 4 * e / ((1 + e) * (1 + e))
 
 
@@ -197,7 +197,7 @@ def silu(z: Z) -> Z:
 
     Above zero, ``silu(z) - silu(-z) = z`` gives ``silu'(z) = 1 - silu'(-z) = (1 + e (1 + z)) / (1 + e)²``.
     """
-    e = jnp.exp(-jnp.abs(z))
+    e = jnp.exp(-_size(z))
     return jnp.where(z < 0, e * (1 + e + z), 1 + e * (1 + z)) / ((1 + e) * (1 + e))
 
 
@@ -208,7 +208,7 @@ def mish(z: Z) -> Z:
     Since ``dt = 4 w (w + 1) / d² dz``, the slope is ``(w (w + 2) d + 4 z w (w + 1)) / d²``. Above zero
     everything is divided by ``w⁴``, so that only ``e = 1 / w`` appears.
     """
-    e = jnp.exp(-jnp.abs(z))
+    e = jnp.exp(-_size(z))
     d_below, d_above = 2 + e * (2 + e), 1 + 2 * e * (1 + e)
     below = e * ((e + 2) * d_below + 4 * z * (1 + e)) / (d_below * d_below)
     above = ((1 + 2 * e) * d_above + 4 * z * (e * e) * (1 + e)) / (d_above * d_above)
@@ -221,7 +221,7 @@ def gelu_tanh(z: Z) -> Z:
     for ``z``."""
     c, k = math.sqrt(2 / math.pi), 0.044715
     z = jnp.clip(z, -100, 100)  # beyond, the slope is 0 or 1 in every precision, and z⁴ would overflow
-    e = jnp.exp(-2 * c * jnp.abs(z) * (1 + k * z * z))
+    e = jnp.exp(-2 * c * _size(z) * (1 + k * z * z))
     t = 2 * c * z * (1 + 3 * k * z * z)
     return jnp.where(z < 0, e * (1 + e + t), 1 + e * (1 + t)) / ((1 + e) * (1 + e))
 
@@ -243,7 +243,7 @@ def squareplus(z: Z) -> Z:
 
     Below zero ``r - h = 1 / (r + h)``, without the cancellation; above, one minus that.
     """
-    h = jnp.abs(z) / 2
+    h = _size(z) / 2
     r = jnp.sqrt(1 + h * h)
     below = 0.5 / (r * (r + h))
     return jnp.where(z < 0, below, 1 - below)
@@ -253,9 +253,14 @@ def _one_where(condition: Array, like: Array) -> Array:
     return condition.astype(like.dtype)
 
 
+def _size(z: Array) -> Array:
+    """``|z|``, with the slope 1 at zero, so that a formula for ``z ≥ 0`` has the right slope there too."""
+    return jnp.where(z < 0, -z, z)
+
+
 def _logistic(z: Array) -> Array:
     """``1 / (1 + e)`` above zero and ``e / (1 + e)`` below."""
-    e = jnp.exp(-jnp.abs(z))
+    e = jnp.exp(-_size(z))
     return jnp.where(z < 0, e, 1) / (1 + e)
 
 

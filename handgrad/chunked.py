@@ -59,12 +59,19 @@ def linear_softmax_cross_entropy(
         value, in_W = sums
         rows, target = inputs
         Z = jnp.matmul(W, rows.T, preferred_element_type=wide)
+        Z = Z - jnp.max(Z, axis=0, keepdims=True)
         is_target = jax.lax.broadcasted_iota(target.dtype, Z.shape, 0) == target[None, :]
         counts = target >= 0
-        normaliser = logsumexp(Z, axis=0)
+        E = jnp.exp(Z)
+        total = jnp.sum(E, axis=0)
+        others = jnp.sum(jnp.where(is_target, 0, E), axis=0)
         chosen = jnp.sum(jnp.where(is_target, Z, 0), axis=0)
-        G = jnp.where(counts[None, :], jnp.exp(Z - normaliser[None, :]) - is_target.astype(wide), 0)
-        value += jnp.sum(jnp.where(counts, normaliser - chosen, 0))
+        # Both forms are log(total) - chosen; the first keeps its digits where the label is the likeliest class, as
+
+        # the gradient there does: softmax - 1 is minus the share of the others.
+        losses = jnp.where(chosen == 0, jnp.log1p(others), jnp.log(total) - chosen)
+        value += jnp.sum(jnp.where(counts, losses, 0))
+        G = jnp.where(is_target, -others[None, :], E) * jnp.where(counts, 1 / total, 0)[None, :]
         G = G.astype(X.dtype)
         in_W += jnp.matmul(G, rows, preferred_element_type=wide)
         return (value, in_W), (W.T @ G).T

@@ -36,8 +36,9 @@ __all__ = [
     "ridge_solution",
 ]
 
-# A penalty for which ``X Xᵀ + λ I`` is safely invertible whatever the data.
+# A penalty for which ``X Xᵀ + λ I`` is safely invertible, and data for which it is not badly conditioned.
 Penalty = Annotated[Float[Array, ""], interval(0.125, 8.0)]
+Features = Annotated[Float[Array, "n N"], interval(-2.0, 2.0)]
 
 # --- The loss and its derivatives -------------------------------------------------------------------------
 
@@ -123,26 +124,28 @@ def ridge_solution(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty)
     return _right_divide(matmul(Y, X.T), _regularised(matmul(X, X.T), lam))
 
 
-@equal_to(ridge_solution)
-def ridge_solution_dual(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty) -> Float[Array, "m n"]:
-    """Push ``Xᵀ`` through: ``Y (Xᵀ X + λ I)⁻¹ Xᵀ``, the cheaper one when there are fewer points than
-    features."""
-    return _right_divide(Y, _regularised(X.T @ X, lam)) @ X.T
+@equal_to(ridge_loss)
+def ridge_loss_about_its_minimum(
+    W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
+) -> Float[Array, ""]:
+    """The square completed: with ``V = W - W*``, ``l(W) = l(W*) + tr(V (X Xᵀ + λ I) Vᵀ)``, without a linear
+    term.
+    """
+    best = ridge_solution(X, Y, lam)
+    V = W - best
+    VX = V @ X
+    return ridge_loss(best, X, Y, lam) + jnp.sum(VX * VX) + lam * jnp.sum(V * V)
 
 
-def normal_equations_right(
-    X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
-) -> Float[Array, "m n"]:
-    """``Y Xᵀ``."""
-    return matmul(Y, X.T)
+def transposed_then_regularised(X: Float[Array, "n N"], lam: Float[Array, ""]) -> Float[Array, "N n"]:
+    """``Xᵀ (X Xᵀ + λ I)``."""
+    return X.T @ _regularised(matmul(X, X.T), lam)
 
 
-@equal_to(normal_equations_right)
-def normal_equations_left(
-    X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
-) -> Float[Array, "m n"]:
-    """``W (X Xᵀ + λ I)`` at the solution: the gradient vanishes there."""
-    return ridge_solution(X, Y, lam) @ _regularised(matmul(X, X.T), lam)
+@equal_to(transposed_then_regularised)
+def push_through(X: Float[Array, "n N"], lam: Float[Array, ""]) -> Float[Array, "N n"]:
+    """``(Xᵀ X + λ I) Xᵀ``: hence also ``W* = Y (Xᵀ X + λ I)⁻¹ Xᵀ``, cheaper for fewer points than features."""
+    return _regularised(X.T @ X, lam) @ X.T
 
 
 @at_most(ridge_loss)
@@ -155,7 +158,7 @@ def ridge_minimum(
 
 @jvp_of(ridge_solution, wrt=("X", "Y", "lam"))
 def ridge_solution_differential(
-    X: Float[Array, "n N"],
+    X: Features,
     Y: Float[Array, "m N"],
     lam: Penalty,
     *,
@@ -172,7 +175,7 @@ def ridge_solution_differential(
 
 @vjp_of(ridge_solution, wrt=("X", "Y", "lam"))
 def ridge_solution_vjp(
-    X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty, *, cotangent: Float[Array, "m n"]
+    X: Features, Y: Float[Array, "m N"], lam: Penalty, *, cotangent: Float[Array, "m n"]
 ) -> tuple[Float[Array, "n N"], Float[Array, "m N"], Float[Array, ""]]:
     """With ``G = C S⁻¹``: ``tr(Gᵀ (dY Xᵀ + Y dXᵀ - W (dX Xᵀ + X dXᵀ + dλ I)))``, term by term."""
     S = _regularised(matmul(X, X.T), lam)

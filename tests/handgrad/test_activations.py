@@ -16,6 +16,9 @@ KINKS = {
 BOUNDED = {
     "relu6", "hard_tanh", "hard_sigmoid", "sparse_sigmoid", "soft_sign", "sigmoid", "tanh", "log_sigmoid",
 }  # fmt: skip
+SMOOTH = {
+    "sigmoid", "log_sigmoid", "silu", "tanh", "softplus", "gelu", "gelu_tanh", "squareplus", "mish",
+}  # fmt: skip
 each = pytest.mark.parametrize("sigma", ACTIVATIONS.values(), ids=list(ACTIVATIONS))
 half = pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=lambda d: d.__name__)
 
@@ -50,6 +53,9 @@ def test_agrees_with_jax_grad_and_with_differences(sigma):
     np.testing.assert_allclose(first, difference, rtol=1e-7, atol=1e-8)
     np.testing.assert_allclose(second, second_difference, rtol=1e-7, atol=1e-8)
     assert np.isfinite(both(jnp.asarray([-1e100, -0.0, 0.0, 1e100]))[1]).all()
+    if sigma.name in SMOOTH:
+        _, at_zero, _, _, difference = both(jnp.asarray([-0.0, 0.0]))
+        np.testing.assert_allclose(at_zero, difference, rtol=1e-7, atol=1e-8)
 
 
 @each
