@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from verify.evidence import Sample
-from verify.hypotheses.additive import additive, rearranged_and_more
+from verify.hypotheses.additive import additive, rearranged_and_more, recognised_hand
 from verify.hypotheses.candidates import candidates
 from verify.hypotheses.cases import (
     Case,
@@ -25,10 +25,13 @@ from verify.hypotheses.cases import (
 from verify.hypotheses.entrywise import entrywise
 from verify.hypotheses.facts import nonfinite, precision, unknown, wrong_shape
 from verify.hypotheses.ladder import Found, Stage, View, proportional, rearranged
-from verify.hypotheses.linearity import cotangent_evidence
-from verify.hypotheses.partial import condition_on_cases, condition_on_entries, wrong_place
+from verify.hypotheses.linearity import not_zero_at_zero, of_another_degree
+from verify.hypotheses.partial import condition_on_cases, condition_on_entries, special_entries, wrong_place
 from verify.hypotheses.peel import peel_factor
+from verify.hypotheses.small import at_size_one
 from verify.record import Diagnosis
+
+Told = tuple[Diagnosis, ...]
 
 _NOUNS = {
     "gradient": "gradient",
@@ -61,7 +64,7 @@ def diagnose(samples: Sequence[Sample], context: Context) -> tuple[Diagnosis, ..
         return _diagnose(samples, context)
 
 
-def _diagnose(samples: Sequence[Sample], context: Context) -> tuple[Diagnosis, ...]:
+def _diagnose(samples: Sequence[Sample], context: Context) -> Told:
     failing = [sample for sample in samples if sample.failed]
     if not failing:
         return (Diagnosis("unknown", "No failing case to explain."),)
@@ -148,11 +151,12 @@ def _swapped(cases: list[list[Case]], wrong: list[int], context: Context) -> Dia
     return None
 
 
-def _diagnose_leaf(cases: list[Case], view: View, relation: str, low_only: bool) -> tuple[Diagnosis, ...]:
+def _diagnose_leaf(cases: list[Case], view: View, relation: str, low_only: bool) -> Told:
     if relation == "at_most":
         return _diagnose_bound(cases, view)
     if any(case.failed and not case.same_shape for case in cases):
         return _diagnose_shape(cases, view)
+    cases = _without_faint(cases)
     broken = [case for case in cases if case.failed and not np.isfinite(case.hand[case.bad]).all()]
     besides: tuple[Diagnosis, ...] = ()
     if broken:
@@ -167,6 +171,15 @@ def _diagnose_leaf(cases: list[Case], view: View, relation: str, low_only: bool)
     if besides and (mostly_broken or told[0].kind == "unknown"):
         return (*besides, *(d for d in told if d.kind != "unknown"))
     return (*told, *besides)
+
+
+def _without_faint(cases: list[Case]) -> list[Case]:
+    """Where the mistake is plain, without the failing cases that differ by little more than rounding."""
+    gaps = [_gap(case) for case in cases if case.failed]
+    faint = sum(gap < 1e-8 for gap in gaps)
+    if not faint or faint > 0.25 * len(gaps) or np.median(gaps) < 1e-6:
+        return cases
+    return [case for case in cases if not case.failed or _gap(case) >= 1e-8]
 
 
 def _finite_part(cases: Sequence[Case]) -> list[Case]:
@@ -193,42 +206,60 @@ def _first(stages: Sequence[Stage], cases: Sequence[Case], view: View) -> tuple[
     return None, partial
 
 
-def _explain(cases: list[Case], view: View, peeled: bool = False) -> tuple[Diagnosis, ...]:
-    found, partial = _first((proportional, rearranged, candidates, entrywise), cases, view)
+def _explain(cases: list[Case], view: View, peeled: bool = False) -> Told:
+    """Formulas in the arguments, then places and conditions, then formulas with the reference's inner values."""
+    plain = [case.plain() for case in cases]
+    found, partial = _first((proportional, rearranged, candidates, entrywise), plain, view)
     if found is not None:
         return found.diagnoses
-    region = condition_on_entries(cases, view, partial, narrow=True)
-    if region is not None:
-        return region
-    place = wrong_place(cases, view, plain=True)
-    if place is not None:
-        return place
-    found, other = _first((additive, rearranged_and_more), cases, view)
+    narrow = condition_on_entries(plain, view, partial, narrow=True) or wrong_place(plain, view, plain=True)
+    if narrow is not None:
+        return narrow
+    found, other = _first((additive, rearranged_and_more), plain, view)
     if found is not None:
         return found.diagnoses
     partial = partial or other
-    if not peeled and (layer := peel_factor(cases, view)) is not None:
-        first, rest = layer
-        others = _explain(rest, view, peeled=True)
-        if others[0].kind != "unknown":
-            return (first, *(replace(d, text=f"besides, {d.text.removeprefix('besides, ')}") for d in others))
-    for attempt in (
-        cotangent_evidence(cases, view),
-        condition_on_cases(cases, view, partial, trivial=False),
-        wrong_place(cases, view, plain=False),
-        condition_on_cases(cases, view, partial),
-        condition_on_entries(cases, view, partial, narrow=False),
-    ):
-        if attempt is not None:
-            return attempt
+    told = (
+        (None if peeled else _two_layers(cases, view))
+        or special_entries(plain, view)
+        or not_zero_at_zero(plain, view)
+        or condition_on_cases(plain, view, partial, trivial=False, loose=False)
+        or wrong_place(plain, view, plain=False)
+    )
+    if told is not None:
+        return told
+    found, other = _first((entrywise, additive), cases, view)
+    if found is not None:
+        return found.diagnoses
+    partial = partial or other
+    told = (
+        at_size_one(plain, view)
+        or of_another_degree(plain, view)
+        or condition_on_cases(plain, view, partial)
+        or condition_on_entries(cases, view, partial, narrow=False)
+    )
+    if told is not None:
+        return told
     if partial is not None:
         return partial.diagnoses
     if all(largest(case.hand - case.truth) < 1e-5 * largest(case.truth) for case in cases if case.failed):
-        return (precision(cases, view),)
-    return (unknown(cases, view),)
+        return (precision(plain, view),)
+    return (unknown(plain, view, recognised_hand(cases)),)
 
 
-def _diagnose_shape(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
+def _two_layers(cases: Sequence[Case], view: View) -> Told | None:
+    """A factor on most entries, and what is wrong besides."""
+    layer = peel_factor(cases, view)
+    if layer is None:
+        return None
+    first, rest = layer
+    others = _explain(rest, view, peeled=True)
+    if others[0].kind == "unknown":
+        return None
+    return (first, *(replace(d, text=f"besides, {d.text.removeprefix('besides, ')}") for d in others))
+
+
+def _diagnose_shape(cases: list[Case], view: View) -> Told:
     found, partial = _first((rearranged, rearranged_and_more), cases, view)
     found = found or partial
     if found is not None:
@@ -236,7 +267,7 @@ def _diagnose_shape(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
     return (wrong_shape(cases, view),)
 
 
-def _diagnose_bound(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
+def _diagnose_bound(cases: list[Case], view: View) -> Told:
     """An inequality: only a hand-written value above the reference fails."""
     with np.errstate(all="ignore"):
         never_below = all(
@@ -263,9 +294,7 @@ def _diagnose_bound(cases: list[Case], view: View) -> tuple[Diagnosis, ...]:
     return (unknown(cases, view),)
 
 
-def _together(
-    told: Mapping[int, tuple[Diagnosis, ...]], context: Context, leaves: int
-) -> tuple[Diagnosis, ...]:
+def _together(told: Mapping[int, tuple[Diagnosis, ...]], context: Context, leaves: int) -> Told:
     """One list: leaves with the same mistake are told once, others with their name."""
     subject = (
         "The hand-written function"
@@ -293,6 +322,6 @@ def _sentence(subject: str, text: str) -> str:
     for lead in _LEADS:
         if text.startswith(lead):
             spoken = "There " if "there" in lead else lead[0].upper() + lead[1:]
-            rest = text.removeprefix(lead)
+            rest = text.removeprefix(lead).removeprefix("besides, ")
             return f"{spoken}it {rest}."
     return f"{subject} {text}."

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from verify.hypotheses.cases import Case, Fit, fit, is_direction
+from verify.hypotheses.chains import chains
 from verify.hypotheses.expressions import (
     Expr,
     atoms,
@@ -18,7 +19,7 @@ from verify.hypotheses.expressions import (
     spell,
 )
 from verify.hypotheses.ladder import Found, View, scaled
-from verify.hypotheses.numbers import number_name
+from verify.hypotheses.numbers import exact_name, number_name
 from verify.hypotheses.scale import Scale, explain, scale_kind, scale_text
 from verify.hypotheses.structure import structures
 from verify.hypotheses.terms import (
@@ -44,6 +45,8 @@ def additive(cases: Sequence[Case], view: View, deep: bool = True) -> Iterator[F
     yield from _one_term(cases, view, table)
     yield from _expressed(cases, view, table, deep)
     yield from _exchanged(cases, view, table)
+    if deep:
+        yield from _chained(cases, view, table)
     yield from _factor_and_term(cases, view, table)
     yield from _two_terms(cases, view, table)
 
@@ -95,7 +98,11 @@ def _one_term(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found
 def _term_diagnosis(cases, view: View, expr: Expr, scale: Scale, how: Fit, table: Table | None) -> Diagnosis:
     """Missing, too much, with the wrong sign or with a wrong coefficient: by how much of it the truth has."""
     term = _multiple(scale, expr)
-    share = None if "hand" in atoms(expr) or "truth" in atoms(expr) or table is None else _share(expr, table)
+    own = bool({"hand", "truth"} & atoms(expr).keys())
+    share = None if own or table is None else _share(expr, table)
+    if share is None and not own and table is not None and any(case.sample.intermediates for case in cases):
+        looked_into = tabulate([replace(case, _bases=None) for case in cases])
+        share = _share(expr, looked_into) if looked_into is not None else None
     if share is not None and abs(share - 0.5) < 1e-4:
         return Diagnosis(
             "sign",
@@ -111,8 +118,7 @@ def _term_diagnosis(cases, view: View, expr: Expr, scale: Scale, how: Fit, table
             ratio,
             how.evidence(),
         )
-    own = "hand" in atoms(expr)
-    if own or (share_in_truth(cases) if share is None else share) > 0.5:
+    if "hand" in atoms(expr) or (share_in_truth(cases) if share is None else share) > 0.5:
         return Diagnosis(
             "missing_term",
             f"lacks the term {term}: hand + {term} equals the {view.noun}",
@@ -187,6 +193,54 @@ def _recognised(cases, view: View, table: Table, of: Callable[[Case], np.ndarray
     return None
 
 
+def _chained(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
+    """Products of three: the residual is one, or hand and truth are two different ones."""
+    if len(table.probes) > 1:
+        return
+    names = common_names([case for case in cases if case.failed and case.tame])
+    targets = {"residual": table.residual, "hand": table.hand, "truth": table.truth}
+    found = chains(table.probes[0], names, targets)
+    for expr in found["residual"]:
+
+        def left_right(case: Case, expr=expr) -> tuple:
+            return case.truth - case.hand, in_shape(expr, case)
+
+        for scale, how in scaled(cases, left_right, False):
+            if how.everything and scale.constant != 0:
+                yield Found((_term_diagnosis(cases, view, expr, scale, how, None),), how)
+                return
+    wanted = _verified(cases, found["truth"], lambda case: case.truth)
+    got = _verified(cases, found["hand"], lambda case: case.hand) if wanted else None
+    if wanted is None or got is None or wanted[0] == got[0]:
+        return
+    mine, true = _multiple(got[1], got[0]), _multiple(wanted[1], wanted[0])
+    kind = _replaced_kind(cases[0], got[0], wanted[0])
+    yield Found.one(kind, f"is {mine}, but the {view.noun} is {true}", mine, got[2])
+
+
+def recognised_hand(cases: Sequence[Case]) -> str | None:
+    """What the hand-written function computes, where that is a short expression."""
+    table = tabulate(cases)
+    if table is None or len(table.probes) > 1:
+        return None
+
+    def hand(case: Case) -> np.ndarray:
+        return case.hand
+
+    names = common_names([case for case in cases if case.failed and case.tame])
+    got = _recognised(cases, View(""), table, hand)
+    got = got or _verified(cases, chains(table.probes[0], names, {"hand": table.hand})["hand"], hand)
+    return None if got is None else _multiple(got[1], got[0])
+
+
+def _verified(cases, exprs: Sequence[Expr], of: Callable[[Case], np.ndarray]):
+    for expr in exprs:
+        for scale, how in scaled(cases, lambda case, expr=expr: (of(case), in_shape(expr, case)), False):
+            if how.everything and scale.constant != 0:
+                return expr, scale, how
+    return None
+
+
 def _replaced_kind(case: Case, mine: Expr, true: Expr) -> str:
     """What it is to compute ``mine`` in place of ``true``, by the arguments that occur in each."""
     got, wanted = atoms(mine), atoms(true)
@@ -237,9 +291,11 @@ def _factor_and_term(cases: Sequence[Case], view: View, table: Table) -> Iterato
         if expr == ("truth",):
             continue
         solved = _coefficients(cases, table, lambda case: case.truth, lambda case, e=expr: in_shape(e, case))
-        if solved is None or solved[0].constant == 0:
+        if solved is None or not all(_natural(scale) for scale in solved):
             continue
         factor, second = solved
+        if factor.powers and not atoms(expr).keys() <= cases[0].sample.inputs.keys() | {"hand", "truth"}:
+            continue  # too contrived: an inner value of the reference beside a factor that varies
         coefficient = Scale(-second.constant / factor.constant, second.powers)
         if factor.powers:
             powers = tuple((quantity, -power) for quantity, power in factor.powers)
@@ -257,6 +313,11 @@ def _factor_and_term(cases: Sequence[Case], view: View, table: Table) -> Iterato
             kind, f"up to a term, {scale_text(factor, kind, view.noun)}", factor.name, how.evidence()
         )
         yield Found((first, _second_term(cases, factor, coefficient, expr, how)), how)
+
+
+def _natural(scale: Scale) -> bool:
+    """Whether a person could have written the coefficient: two fitted numbers explain too much otherwise."""
+    return 1e-6 < abs(scale.constant) < 1e6 and exact_name(scale.constant) is not None
 
 
 def _second_term(cases, factor: Scale, coefficient: Scale, expr: Expr, how: Fit) -> Diagnosis:
@@ -324,7 +385,7 @@ def _two_terms(cases: Sequence[Case], view: View, table: Table) -> Iterator[Foun
             lambda case, e=two: in_shape(e, case),
             lambda case: case.truth - case.hand,
         )
-        if solved is None:
+        if solved is None or not all(_natural(scale) for scale in solved):
             continue
 
         def predict(case: Case, one=one, two=two, solved=solved) -> np.ndarray | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from verify.hypotheses.cases import Case, Fit
 from verify.hypotheses.ladder import Found, View, scaled
+from verify.hypotheses.numbers import exact_name
 from verify.hypotheses.scale import Scale, proportions
 from verify.record import Diagnosis
 
@@ -28,7 +29,8 @@ def candidates(cases: Sequence[Case], view: View) -> Iterator[Found]:
             return case.hand, values[id(case)]
 
         for scale, how in scaled([case for case, _ in known], pair, False):
-            if how.everything and scale.constant != 0:
+            natural = exact_name(scale.constant) is not None and abs(scale.constant) > 1e-6
+            if how.everything and natural:
                 yield _found(view, label, scale, how)
                 break
 
@@ -53,7 +55,11 @@ def _evaluate(cases: Sequence[Case], evaluate: Callable) -> list[tuple[Case, np.
 
 
 def _found(view: View, label: str, scale: Scale, how: Fit) -> Found:
-    kind = "cotangent" if "cotangent" in label and "ones" in label else "wrong_argument"
+    kind = "wrong_argument"
+    if "conjugated" in label:
+        kind = "conjugate"
+    elif "cotangent" in label and "ones" in label:
+        kind = "cotangent"
     if abs(scale.constant - 1) < 1e-7 and not scale.powers:
         return Found.one(kind, f"equals the {view.noun} {label}, not the {view.noun} itself", label, how)
     first = Diagnosis(kind, f"is a multiple of the {view.noun} {label}", label, how.evidence())

@@ -100,7 +100,15 @@ def _array(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Fea
     yield flag(f"{name} is all zero", lambda a: not np.any(a))
     yield flag(f"{name} has a zero entry", lambda a: np.any(a == 0))
     yield flag(f"{name} has repeated entries", lambda a: len(np.unique(a)) < a.size)
+    yield flag(f"{name} is not all ones", lambda a: np.any(a != 1), family)
     yield flag(f"all entries of {name} are equal", lambda a: np.all(a == a.ravel()[0]))
+    if any(np.iscomplexobj(array) for array in arrays):
+        yield flag(f"{name} has an imaginary part", lambda a: _beside(a.imag, a), "imaginary")
+        yield flag(
+            f"{name} is neither real nor imaginary",
+            lambda a: _beside(a.imag, a) and _beside(a.real, a),
+            "imaginary",
+        )
     if all(array.ndim > 1 for array in arrays):
         yield flag(f"{name} has a zero row or column", _zero_slice)
         yield flag(f"{name} has a constant row or column", _constant_slice)
@@ -111,7 +119,6 @@ def _array(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Fea
             f"{name} is not symmetric", lambda a: a.shape[0] != a.shape[1] or np.any(a != a.T), "value"
         )
     if family == "direction":
-        yield flag(f"{name} is not all ones", lambda a: np.any(a != 1), "direction")
         yield flag(
             f"the entries of {name} are not all equal", lambda a: np.any(a != a.ravel()[0]), "direction"
         )
@@ -130,6 +137,11 @@ def _array(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Fea
         yield Feature(f"trace({name})", measured(lambda a: np.trace(a).real), family)
         yield Feature(f"det({name})", measured(lambda a: np.linalg.det(a).real), family)
     yield Feature(f"sum({name})", measured(lambda a: np.sum(a).real), family)
+
+
+def _beside(part: np.ndarray, whole: np.ndarray) -> bool:
+    """Whether a part is more than rounding beside the whole."""
+    return bool(np.abs(part).max() > 1e-9 * np.abs(whole).max())
 
 
 def _spectral_norm(array: np.ndarray) -> float:

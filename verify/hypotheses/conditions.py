@@ -51,6 +51,9 @@ class Condition:
     @property
     def trivial(self) -> bool:
         """Whether an ordinary mistake would fail just so: it does not show at size 1, at zero, in a square."""
+        if self.form == "necessary":
+            unequal = self.text.endswith((" != 0", " > 0")) and "%" not in self.text
+            return unequal or (self.family == "dims" and self.text.endswith((" > 1", " >= 2")))
         return self.form == "not point" and (self.family == "dims" or self.low == 0)
 
 

@@ -107,7 +107,11 @@ def _plausible(table: Table, pair: Callable[[Case], tuple]) -> bool:
 def _factor_found(sample: Sample, by: Multiplier, value: str, text: str, scale: Scale, how: Fit) -> Found:
     name = by.names[0]
     kind = "factor"
-    if any(is_direction(name, sample) for name in by.names):
+    if by.text.startswith("conj("):
+        kind = "conjugate"
+        if by.text == f"conj({name})/{name}":
+            text = f"conjugates {name}, or does not where it should: check every conj"
+    elif any(is_direction(name, sample) for name in by.names):
         kind = "cotangent"
         if value == f"1/{name}":
             text = f"ignores {name}: multiply by {name}, entry by entry"

@@ -47,6 +47,10 @@ def _value(expr: Expr, case: Case) -> np.ndarray:
             return FUNCTIONS[pattern](_value(inner, case))
         case ("inv", inner):
             return np.linalg.inv(_value(inner, case))
+        case ("above", inner):
+            return np.triu(_value(inner, case), 1)
+        case ("below", inner):
+            return np.tril(_value(inner, case), -1)
         case ("T", inner):
             return np.swapaxes(_value(inner, case), -1, -2)
         case ("conj", inner):
@@ -95,6 +99,10 @@ def spell(expr: Expr) -> str:
             return pattern.format(_bracket(inner))
         case ("inv", inner):
             return f"inv({spell(inner)})"
+        case ("above", inner):
+            return f"triu({spell(inner)}, 1)"
+        case ("below", inner):
+            return f"tril({spell(inner)}, -1)"
         case ("T", inner):
             return f"{_bracket(inner)}.T"
         case ("conj", inner):

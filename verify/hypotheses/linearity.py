@@ -11,12 +11,11 @@ from verify.hypotheses.ladder import View
 from verify.record import Diagnosis
 
 
-def cotangent_evidence(cases: Sequence[Case], view: View) -> tuple[Diagnosis, ...] | None:
-    """Not linear in the cotangent (or tangent): non-zero where it is zero, or of another degree in it."""
-    names = [name for name in cases[0].sample.inputs if is_direction(name, cases[0].sample)]
+def not_zero_at_zero(cases: Sequence[Case], view: View) -> tuple[Diagnosis, ...] | None:
+    """Non-zero where the cotangent (or tangent) is zero."""
+    names, word = _directions(cases)
     if not names:
         return None
-    word = "cotangent" if names[0].startswith("cotangent") else "tangent"
     nonzero = [
         case
         for case in cases
@@ -27,6 +26,19 @@ def cotangent_evidence(cases: Sequence[Case], view: View) -> tuple[Diagnosis, ..
     if nonzero:
         text = f"is not zero where the {word} is zero: every term must carry the {word} exactly once"
         return (Diagnosis("cotangent", text, "not linear", f"on {len(nonzero)} cases with a zero {word}"),)
+    return None
+
+
+def _directions(cases: Sequence[Case]) -> tuple[list[str], str]:
+    names = [name for name in cases[0].sample.inputs if is_direction(name, cases[0].sample)]
+    return names, "cotangent" if names and names[0].startswith("cotangent") else "tangent"
+
+
+def of_another_degree(cases: Sequence[Case], view: View) -> tuple[Diagnosis, ...] | None:
+    """Of another degree in the cotangent (or tangent) than one."""
+    names, word = _directions(cases)
+    if not names:
+        return None
     rows = []
     for case in cases:
         sizes = [largest(case.hand), largest(case.truth), max(largest(case.bases[name]) for name in names)]

@@ -16,7 +16,7 @@ from verify.hypotheses.entrywise import entrywise
 from verify.hypotheses.ladder import Found, View, proportional
 from verify.hypotheses.numbers import exact_name
 from verify.hypotheses.positions import positions
-from verify.hypotheses.trees import best, best_necessary, best_nested, best_pair
+from verify.hypotheses.trees import best, best_necessary, best_nested, best_pair, best_within
 from verify.record import Diagnosis
 
 Told = tuple[Diagnosis, ...]
@@ -69,6 +69,21 @@ def _failing_part(case: Case) -> Case:
     return replace(case, hand=case.hand[case.bad], truth=case.truth[case.bad], bad=bad, _bases=bases)
 
 
+def special_entries(cases: Sequence[Case], view: View) -> Told | None:
+    """Entries fail only at masked, tied or special values, and another formula explains those that do."""
+    table = entry_table(cases, quiet=True)
+    if table is None or table.failing_cases < 4:
+        return None
+    special = [
+        f for f in table.features if f.family in ("mask", "tie", "value") and (f.yes or np.any(f.values == 0))
+    ]
+    found = best_necessary(special, table.fails)
+    there = explained_there(cases, view) if found is not None else None
+    if found is None or there is None:
+        return None
+    return tuple(replace(d, text=f"{d.text} (only where {found.text})") for d in there.diagnoses)
+
+
 def entry_condition(cases: Sequence[Case], narrow: bool) -> Condition | None:
     for quiet in (True, False):
         table = entry_table(cases, quiet)
@@ -96,12 +111,16 @@ def entry_condition(cases: Sequence[Case], narrow: bool) -> Condition | None:
 
 
 def condition_on_cases(
-    cases: Sequence[Case], view: View, partial: Found | None, trivial: bool = True
+    cases: Sequence[Case], view: View, partial: Found | None, trivial: bool = True, loose: bool = True
 ) -> Told | None:
-    """Cases fail exactly where a condition on sizes, on options or on values holds."""
+    """Cases fail exactly where a condition on sizes, on options or on values holds.
+
+    ``trivial``: also where any mistake would show just so; ``loose``: also conditions on values that the failing
+    cases meet and some passing ones do, or that join two.
+    """
     loud = [case for case in cases if case.failed or largest(case.truth) or largest(case.hand)]
     for kept in (loud, cases):
-        found = _case_condition(kept)
+        found = _case_condition(kept, loose, trivial)
         if found is None or (found.family == "direction" and found.form == "not point" and found.low == 0):
             continue
         if found.trivial and not trivial:
@@ -114,13 +133,15 @@ def condition_on_cases(
         if found.form == "necessary":
             text = f"is wrong only where {found.text} (though not always there)"
             evidence = f"all {found.failing} failing cases and {found.spared} of {found.passing} passing cases meet it"
+        if kind == "conjugate":
+            text = f"is wrong only where {found.text}: a conj is missing, or one too many"
         elif kind == "cotangent":
             text = f"is wrong exactly where {found.text}: multiply by it, entry by entry, before any sum"
         return (Diagnosis(kind, text, found.text, evidence), *_explanations(partial))
     return None
 
 
-def _case_condition(cases: Sequence[Case]) -> Condition | None:
+def _case_condition(cases: Sequence[Case], loose: bool, trivial: bool) -> Condition | None:
     fails = np.array([case.failed for case in cases])
     if not fails.any() or fails.all():
         return None
@@ -129,14 +150,19 @@ def _case_condition(cases: Sequence[Case]) -> Condition | None:
     flags = [feature for feature in values if feature.yes]
     found = best(dims, fails) or best(flags, fails) or best(values, fails)
     found = found or best_pair(dims, fails) or best_pair(dims + flags, fails)
-    counts = [feature for feature in values if feature.family == "count"]
-    found = found or best_necessary(counts + dims + flags, fails)
-    found = found or best_nested(flags + dims + values, fails) or best_necessary(values, fails)
-    return (
-        None
-        if found is not None and found.form == "necessary" and found.text.endswith(("> 0", "!= 0"))
-        else found
+    found = (
+        found
+        if found is not None and not found.trivial
+        else best_within([feature for feature in values if feature.family == "imaginary"], dims, fails)
+        or found
     )
+    options = [feature for feature in values if feature.family in ("count", "option", "imaginary")]
+    found = found or best_necessary(options + dims, fails, trivial)
+    if loose and found is None:
+        firm = [feature for feature in flags if feature.family != "direction"]
+        found = best_necessary(firm, fails, False) or best_nested(flags + dims + values, fails)
+        found = found or best_necessary([f for f in values if f.family != "direction"], fails, False)
+    return found
 
 
 def _explanations(partial: Found | None) -> Told:
@@ -156,6 +182,8 @@ def condition_kind(found: Condition) -> str:
             return "singular" if found.form in ("flag", "point") else "region"
         case "direction" if "not all" in found.text:
             return "cotangent"
+        case "imaginary":
+            return "conjugate"
         case "mask" | "maximum":
             return "entries"
         case "accumulated":

@@ -112,7 +112,7 @@ def dimension_quantities(cases: Sequence[Case]) -> list[Quantity]:
     found = [Quantity(name, lambda case, name=name: case.sample.dims[name], "dims") for name in names]
     covered = {tuple(case.sample.dims[name] for case in cases) for name in names}
     for name, array in cases[0].bases.items():
-        if name not in cases[0].sample.inputs:
+        if np.shape(cases[0].sample.inputs.get(name)) != array.shape:
             continue
         for axis in range(array.ndim):
             try:

@@ -13,6 +13,7 @@ from verify.hypotheses.conditions import Condition, Feature, integral, lower_bou
 from verify.hypotheses.numbers import show
 
 _OUTER, _INNER = 12, 80
+_MOST_SPARED = 0.7
 
 
 def surprise(failing: int, passing: int) -> float:
@@ -65,7 +66,20 @@ def best_nested(
     return None
 
 
-def best_necessary(features: Sequence[Feature], fails: np.ndarray) -> Condition | None:
+def best_within(inner: Sequence[Feature], outer: Sequence[Feature], fails: np.ndarray) -> Condition | None:
+    """One of the inner features that separates, if need be only among the rows that an outer condition holds for."""
+    covers = [np.ones(len(fails), bool), *(met for feature in outer for _, met in _covers(feature, fails))]
+    for met in covers:
+        rest = fails[met]
+        if surprise(int(rest.sum()), int((~rest).sum())) > 3.5:
+            for feature in inner:
+                found = separate(replace(feature, values=feature.values[met]), rest)
+                if found is not None:
+                    return found
+    return None
+
+
+def best_necessary(features: Sequence[Feature], fails: np.ndarray, trivial: bool = True) -> Condition | None:
     """The condition that all failing rows meet and few passing rows do: where it can fail, though it need not."""
     failing, passing = int(fails.sum()), int((~fails).sum())
     if failing < 5 or passing < 10 or passing < 0.2 * failing:
@@ -76,10 +90,10 @@ def best_necessary(features: Sequence[Feature], fails: np.ndarray) -> Condition 
             spared = int((met & ~fails).sum())
             share = (spared + 0.5) / (passing + 1)
             gain = -failing * math.log10(share) - math.log10(3 * len(features))
-            if share < 0.35 and gain > 3.5:
-                found.append(
-                    (gain, Condition(text, "necessary", feature.family, failing, passing, spared=spared))
-                )
+            enough = 3.5 if share < 0.35 else 8 if share < 0.5 else 12
+            made = Condition(text, "necessary", feature.family, failing, passing, spared=spared)
+            if gain > enough and share < _MOST_SPARED and (trivial or not made.trivial):
+                found.append((gain, made))
     return max(found, key=lambda item: item[0], default=(0.0, None))[1]
 
 
