@@ -1,0 +1,147 @@
+"""The formula at one point, in exact arithmetic: who is wrong, by how little, and what does not count."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array, Float
+
+from tests.verify.judging import examined
+
+N = Float[Array, "n"]
+Scalar = Float[Array, ""]
+
+
+def squares(x: N) -> Scalar:
+    return jnp.sum(x**2)
+
+
+def product(x: N, w: N) -> N:
+    return w * x
+
+
+def cubes(x: N) -> Scalar:
+    return jnp.sum(x**3)
+
+
+@jax.custom_jvp
+def wrong_square(x):
+    return x**2
+
+
+wrong_square.defjvp(lambda primals, tangents: (primals[0] ** 2, 3 * primals[0] * tangents[0]))
+
+
+def wrongly_differentiated(x: N) -> Scalar:
+    return jnp.sum(wrong_square(x))
+
+
+POINT = np.array([1.0, -2.0, 0.5])
+
+
+@pytest.mark.parametrize("relative", [1e-6, 1e-8, 2e-9])
+def test_a_small_mistake_in_one_entry(relative):
+    found = examined(lambda x: (2 * x).at[1].multiply(1 + relative), squares, {"n": 3}, POINT)
+    assert (found.finding, found.leaf, found.entry) == ("wrong", 0, (1,))
+    np.testing.assert_allclose(found.truth[0][1], -4.0)
+
+
+def test_rounding_is_no_mistake():
+    found = examined(lambda x: 2 * x * (0.1 + 0.2) / 0.3, squares, {"n": 3}, POINT)
+    assert found.finding == "agrees"
+
+
+def test_a_literal_written_with_sixteen_digits_is_no_mistake():
+    def reference(x: N) -> Scalar:
+        return jnp.sum(jnp.sqrt(2 / jnp.pi) * x**2)
+
+    assert examined(lambda x: 2 * 0.7978845608028654 * x, reference, {"n": 3}, POINT).finding == "agrees"
+    assert examined(lambda x: 2 * 0.79788456 * x, reference, {"n": 3}, POINT).finding == "wrong"
+
+
+def test_the_reference_is_wrong():
+    found = examined(lambda x: 2 * x, wrongly_differentiated, {"n": 3}, POINT)
+    assert found.finding == "reference_wrong"
+    np.testing.assert_allclose(found.truth[0], 2 * POINT)
+    np.testing.assert_allclose(found.reference[0], 3 * POINT)
+
+
+def test_both_are_wrong_and_the_hand_is_told():
+    assert examined(lambda x: 3 * x, wrongly_differentiated, {"n": 3}, POINT).finding == "wrong"
+
+
+def test_nan_is_wrong_where_the_derivative_exists():
+    found = examined(lambda x: 2 * x * jnp.where(x > 0, 1.0, jnp.nan), squares, {"n": 3}, POINT)
+    assert found.finding == "wrong" and found.entry == (1,)
+
+
+def test_a_primal_that_is_not_finite_does_not_count():
+    def logarithm(x: N) -> Scalar:
+        return jnp.sum(jnp.log(x))
+
+    assert examined(lambda x: 7 / x, logarithm, {"n": 2}, [0.0, 1.0]).finding == "uncounted"
+    assert examined(lambda x: 7 / x, logarithm, {"n": 2}, [2.0, 1.0]).finding == "wrong"
+
+
+def test_an_infinite_slope_does_not_count():
+    def root(x: N) -> Scalar:
+        return jnp.sum(jnp.sqrt(x))
+
+    assert examined(lambda x: jnp.zeros_like(x), root, {"n": 1}, [0.0]).finding == "uncounted"
+
+
+def test_a_mistake_beyond_sixteen_digits_of_cancellation():
+    """(x + 1e9)² - 1e18 - 2e9 x = x²: float64 has no digit of it, exact arithmetic has all."""
+
+    def cancelling(x: N) -> Scalar:
+        return jnp.sum((x + 1e9) ** 2 - 1e18 - 2e9 * x)
+
+    assert examined(lambda x: 2 * x, cancelling, {"n": 3}, POINT).finding != "wrong"
+    assert examined(lambda x: 2.001 * x, cancelling, {"n": 3}, POINT).finding == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("relation", "hand", "extra", "finding"),
+    [
+        ("jvp", lambda x, w, dx: w * dx, [1.0, 2.0, -1.0], "agrees"),
+        ("jvp", lambda x, w, dx: x * dx, [1.0, 2.0, -1.0], "wrong"),
+        ("vjp", lambda x, w, cotangent: w * cotangent, [1.0, 2.0, -1.0], "agrees"),
+        ("vjp", lambda x, w, cotangent: w, [1.0, 2.0, -1.0], "wrong"),
+        ("vjp", lambda x, w, cotangent: w, [1.0, 1.0, 1.0], "agrees"),
+    ],
+)
+def test_tangents_and_cotangents(relation, hand, extra, finding):
+    weights = [3.0, 0.5, -2.0]
+    found = examined(hand, product, {"n": 3}, POINT, weights, relation=relation, extra=(extra,))
+    assert found.finding == finding
+
+
+@pytest.mark.parametrize(("factor", "finding"), [(6, "agrees"), (3, "wrong")])
+def test_hessian_vector_products(factor, finding):
+    hand = lambda x, dx: factor * x * dx  # noqa: E731
+    found = examined(hand, cubes, {"n": 3}, POINT, relation="hvp", extra=([1.0, -1.0, 2.0],))
+    assert found.finding == finding
+
+
+@pytest.mark.parametrize(
+    ("hand", "finding"),
+    [
+        (lambda x: (jnp.sum(x**2), 2 * x), "agrees"),
+        (lambda x: (jnp.sum(x**2) + 1e-6, 2 * x), "wrong"),
+        (lambda x: (jnp.sum(x**2), 2 * x + 1e-6), "wrong"),
+    ],
+)
+def test_value_and_gradient(hand, finding):
+    assert examined(hand, squares, {"n": 3}, POINT, relation="value_and_gradient").finding == finding
+
+
+@pytest.mark.parametrize(
+    ("hand", "finding"),
+    [
+        (lambda x: jnp.sum(x**2), "agrees"),
+        (lambda x: jnp.sum(x**2) - 5, "agrees"),
+        (lambda x: jnp.sum(x**2) * (1 + 1e-8), "wrong"),
+    ],
+)
+def test_at_most(hand, finding):
+    assert examined(hand, squares, {"n": 3}, POINT, relation="at_most", wrt=None).finding == finding
