@@ -63,14 +63,17 @@ def sample_of(plant: Plant, index: int) -> Sample:
     inputs = {}
     for name, spec in plant.inputs.items():
         axes, _, domain = spec.partition(":")
+        if domain == "index":
+            shape = tuple(dims[axis] for axis in axes.split())
+            inputs[name] = rng.integers(0, dims[plant.sizes.split()[0]], shape)
+            continue
         inputs[name] = np.asarray(draw(rng, tuple(dims[axis] for axis in axes.split()), domain))
     with np.errstate(all="ignore"):
         truth, hand = plant.truth(**inputs), plant.hand(**inputs)
         inner = plant.inner(**inputs) if plant.inner else {}
     truth, hand = (tuple(map(np.asarray, v if isinstance(v, tuple) else (v,))) for v in (truth, hand))
     failed = any(
-        h.shape != t.shape
-        or not np.allclose(h, t, rtol=1e-9, atol=1e-12 * (np.abs(t).max() if t.size else 0), equal_nan=True)
+        h.shape != t.shape or not np.allclose(h, t, 1e-9, 1e-12 * np.abs(t).max(initial=0), equal_nan=True)
         for h, t in zip(hand, truth, strict=True)
     )
     return Sample(str(index), dims, inputs, hand, truth, truth, failed, plant.dtype, inner)

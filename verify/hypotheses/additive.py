@@ -254,7 +254,8 @@ def _replaced_kind(case: Case, mine: Expr, true: Expr) -> str:
         written = spell(mine), spell(true)
         if written[0].count("conj") != written[1].count("conj"):
             return "conjugate"
-        return "reduction" if any("sum" in text for text in written) else "transpose"
+        same_turns = written[0].count(".T") == written[1].count(".T")
+        return "reduction" if same_turns and any("sum" in text for text in written) else "transpose"
     return "wrong_argument" if replaced else "factor"
 
 

@@ -34,8 +34,9 @@ def case_features(cases: Sequence[Case]) -> list[Feature]:
             if whole:
                 features += _against_sizes(name, arrays, cases)
         elif all(array.size for array in arrays):
-            features += _array(name, arrays, family)
-            if whole:
+            if not whole:
+                features += _array(name, arrays, family)
+            else:
                 features += _index_array(name, arrays, cases)
     return features
 
@@ -78,6 +79,9 @@ def _against_sizes(name: str, arrays: Sequence[np.ndarray], cases: Sequence[Case
 
 
 def _index_array(name: str, arrays: Sequence[np.ndarray], cases: Sequence[Case]) -> Iterator[Feature]:
+    repeated = f"{name} names an index more than once"
+    twice = np.array([len(np.unique(array)) < array.size for array in arrays])
+    yield Feature(repeated, twice, "accumulated", yes=repeated)
     negative = f"{name} has a negative index"
     yield Feature(negative, np.array([bool(np.any(array < 0)) for array in arrays]), "value", yes=negative)
     for size in cases[0].sample.dims:
@@ -116,7 +120,7 @@ def _array(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Fea
         yield flag(f"{name} has entries above the diagonal", lambda a: np.any(np.triu(a, 1)), "value")
         yield flag(f"{name} has entries below the diagonal", lambda a: np.any(np.tril(a, -1)), "value")
         yield flag(
-            f"{name} is not symmetric", lambda a: a.shape[0] != a.shape[1] or np.any(a != a.T), "value"
+            f"{name} is not symmetric", lambda a: a.shape[0] != a.shape[1] or np.any(a != a.T), "symmetry"
         )
     if family == "direction":
         yield flag(

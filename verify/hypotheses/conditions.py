@@ -100,6 +100,9 @@ def separate(feature: Feature, fails: np.ndarray, errors: np.ndarray | None = No
     if clear:
         if not below.size and above.size:
             return made(upper_bound(high, above.min(), whole), "below", -math.inf, high)
+        magnitude = not whole and feature.values.min() >= 0
+        if magnitude and not above.size and below.size and below.max() < 1e-3 * np.median(inside):
+            return made("!= 0", "not point", 0.0)  # too small to be seen there: no threshold
         if not above.size and below.size:
             return made(lower_bound(below.max(), low, whole), "above", low, math.inf)
         start, stop = lower_bound(below.max(), low, whole), upper_bound(high, above.min(), whole)

@@ -133,7 +133,11 @@ def condition_on_cases(
         if found.form == "necessary":
             text = f"is wrong only where {found.text} (though not always there)"
             evidence = f"all {found.failing} failing cases and {found.spared} of {found.passing} passing cases meet it"
-        if kind == "conjugate":
+        if kind == "reduction":
+            text = f"is wrong only where {found.text}: what arrives there must be added up, not overwritten"
+        elif kind == "transpose":
+            text = f"is wrong only where {found.text}: a transpose is missing, or one too many"
+        elif kind == "conjugate":
             text = f"is wrong only where {found.text}: a conj is missing, or one too many"
         elif kind == "cotangent":
             text = f"is wrong exactly where {found.text}: multiply by it, entry by entry, before any sum"
@@ -148,14 +152,11 @@ def _case_condition(cases: Sequence[Case], loose: bool, trivial: bool) -> Condit
     dims = dimension_features([case.sizes for case in cases])
     values = case_features(cases)
     flags = [feature for feature in values if feature.yes]
+    imaginary = [feature for feature in values if feature.family == "imaginary"]
     found = best(dims, fails) or best(flags, fails) or best(values, fails)
+    if found is None or found.trivial:
+        found = best_within(imaginary, dims, fails) or found
     found = found or best_pair(dims, fails) or best_pair(dims + flags, fails)
-    found = (
-        found
-        if found is not None and not found.trivial
-        else best_within([feature for feature in values if feature.family == "imaginary"], dims, fails)
-        or found
-    )
     options = [feature for feature in values if feature.family in ("count", "option", "imaginary")]
     found = found or best_necessary(options + dims, fails, trivial)
     if loose and found is None:
@@ -182,6 +183,8 @@ def condition_kind(found: Condition) -> str:
             return "singular" if found.form in ("flag", "point") else "region"
         case "direction" if "not all" in found.text:
             return "cotangent"
+        case "symmetry":
+            return "dimension" if found.form == "necessary" else "transpose"
         case "imaginary":
             return "conjugate"
         case "mask" | "maximum":
@@ -200,16 +203,17 @@ def _what_it_does(cases: Sequence[Case], view: View) -> str:
     truth = np.concatenate([case.truth[case.bad] for case in bad])
     if not np.isfinite(hand).all():
         return ": it is not finite there" if not np.isfinite(hand).any() else ""
-    if (plain := _constants(hand, truth, "it")) is not None:
-        return plain
+    told = [_constants(hand, truth, "it")]
     arrays = spread(bad)
     directions = [name for name in arrays if is_direction(name, bad[0].sample)]
     if len(directions) == 1:
-        along = np.concatenate(
-            [part[case.bad] for part, case in zip(arrays[directions[0]], bad, strict=True)]
-        )
-        if np.all(along != 0) and (plain := _constants(hand / along, truth / along, "the slope")) is not None:
-            return plain
+        parts = [part[case.bad] for part, case in zip(arrays[directions[0]], bad, strict=True)]
+        along = np.concatenate(parts)
+        if np.all(along != 0):
+            told.append(_constants(hand / along, truth / along, "the slope"))
+    known = [text for text in told if text]
+    if known:
+        return max(known, key=lambda text: ", should be" in text)
     ratio = hand / truth
     if np.isfinite(ratio).all() and np.all(np.abs(ratio - ratio[0]) < 1e-6 * abs(ratio[0])):
         return f": there it is {_name(ratio[0])} times the {view.noun}"

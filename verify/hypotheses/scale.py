@@ -6,11 +6,12 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from verify.hypotheses.cases import Case, excused, is_direction, largest, tolerance
+from verify.hypotheses.cases import Case, epsilon, excused, is_direction, largest, tolerance
 from verify.hypotheses.numbers import exact_name, number_name
 
 LeftRight = Callable[[Case], tuple]
@@ -101,9 +102,14 @@ def _proportion(case: Case, left: np.ndarray, right: np.ndarray) -> complex | No
     factor = np.vdot(scaled, left) / np.vdot(scaled, scaled).real / size
     if np.abs(left - factor * right).max() > allowed:
         return None
-    if size * 1e-7 <= case.noise:
+    if size * same_within(case) <= case.noise:
         return np.nan
     return complex(factor) if np.iscomplexobj(factor) else float(factor)
+
+
+def same_within(case: Case) -> float:
+    """How far two estimates of one factor may lie apart, relative."""
+    return max(_SAME, 32 * epsilon(case.sample.dtype))
 
 
 def dimension_quantities(cases: Sequence[Case]) -> list[Quantity]:
@@ -203,9 +209,9 @@ def explain(cases: Sequence[Case], pairs: Sequence[tuple[Case, complex]], rich: 
         if np.all(factors == 0):
             return [Scale(0.0)]
         return explain(cases, [(case, factor) for case, factor in pairs if factor != 0], rich)
-    middle = _centre(factors)
-    if np.sum(np.abs(factors - middle) > _SAME * np.abs(middle)) <= excused(len(factors)):
-        return [Scale(middle)]
+    middle, same = _centre(factors), max(map(same_within, used))
+    if np.sum(np.abs(factors - middle) > same * np.abs(middle)) <= excused(len(factors)):
+        return [Scale(middle if same == _SAME else _plain_fraction(middle, same))]
     if len(pairs) < 3:
         return []
     dims = dimension_quantities(used)
@@ -233,6 +239,14 @@ def _centre(factors: np.ndarray) -> complex:
     order = np.argsort(factors.real)
     middle = factors[order[len(order) // 2]]
     return complex(middle) if np.iscomplexobj(factors) else float(middle)
+
+
+def _plain_fraction(value: complex, tolerance: float) -> complex:
+    """The fraction that a low dtype cannot tell from the value."""
+    if isinstance(value, complex):
+        return value
+    near = float(Fraction(value).limit_denominator(16))
+    return near if abs(near - value) <= tolerance * abs(value) else value
 
 
 def _monomial(quantities, used, factors, values) -> Scale | None:

@@ -12,8 +12,8 @@ import numpy as np
 from verify.hypotheses.cases import Case, largest
 from verify.hypotheses.expressions import Expr, atoms, common_names, expressions, in_shape
 
-_TERMS = 8000
-_STACKED = 24
+_TERMS = 5000
+_STACKED = 16
 _LARGE = 4
 _ALIKE = 3
 

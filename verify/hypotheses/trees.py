@@ -91,6 +91,8 @@ def best_necessary(features: Sequence[Feature], fails: np.ndarray, trivial: bool
             share = (spared + 0.5) / (passing + 1)
             gain = -failing * math.log10(share) - math.log10(3 * len(features))
             enough = 3.5 if share < 0.35 else 8 if share < 0.5 else 12
+            if share >= 0.35 and feature.family in ("value", "degenerate"):
+                continue
             made = Condition(text, "necessary", feature.family, failing, passing, spared=spared)
             if gain > enough and share < _MOST_SPARED and (trivial or not made.trivial):
                 found.append((gain, made))
