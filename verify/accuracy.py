@@ -19,7 +19,7 @@ from verify.cases import Case
 from verify.comparison import WORSE, Precision, errors, precision, worse
 from verify.values import to_dtype
 
-NEIGHBOURS = 24
+NEIGHBOURS = 14
 Arrays = tuple[np.ndarray, ...]
 Evaluate = Callable[[Case], tuple[Arrays, Arrays]]
 """Hand and reference at a case, as float64 arrays, in the arithmetic of a cell."""
@@ -81,8 +81,9 @@ def confirm(
 ) -> Loss | None:
     """Tries the neighbours of a case; None if the loss was luck, or is shared."""
     side, leaf, at, _ = suspicion
-    mine, others = [], []
-    for near in (case, *neighbours(case)):
+    floor = p.loss if side == "hand" else p.bad_loss
+    mine, others, small = [], [], 0
+    for number, near in enumerate((case, *neighbours(case))):
         truths = [np.asarray(t[leaf][at]) for t in truth_of(near)]
         size = float(np.abs(truths[0]))
         if not size < p.roomy:
@@ -92,11 +93,14 @@ def confirm(
         size = max(size, p.tiny)
         mine.append((eh if side == "hand" else er) / size)
         others.append((er if side == "hand" else eh) / size)
+        small += number > 0 and not mine[-1] > floor
+        if small > NEIGHBOURS // 2 - 1:  # the median cannot be large any more
+            return None
     if len(mine) < NEIGHBOURS // 3:
         return None
     # The first is the case itself, chosen because it is bad: only its neighbours vote.
     typical, other = np.median(mine[1:]), np.quantile(others[1:], 0.75)
-    if not typical > WORSE * other or not typical > (p.loss if side == "hand" else p.bad_loss):
+    if not typical > WORSE * other or not typical > floor:
         return None
     t = np.asarray(truth_of(case)[0][leaf][at])
     size = max(float(np.abs(t)), p.tiny)
