@@ -176,7 +176,8 @@ class Translator:
         """The value of an expression of integer constants: the arithmetic of indices is done here, once."""
         words = set(_WORD.findall(expression))
         constants = [w for w in words if w in self.constants]
-        if not constants or any(_LOCAL.fullmatch(w) for w in words) or not words.isdisjoint(self.dims.values()):
+        variable = not words.isdisjoint(self.dims.values()) or any(_LOCAL.fullmatch(w) for w in words)
+        if variable or not constants:
             return None
         if not {kind_of(self.constants[c].dtype) for c in constants} <= {"int", "bool"}:
             return None

@@ -130,10 +130,8 @@ def gather(operand: Any, indices: np.ndarray, spec: tuple, sizes: Sequence[int],
                              mode != "FILL_OR_DROP")
     lengths = iter(indices.shape[:-1])
     shape = [sizes[windowed[offset.index(i)]] if i in offset else next(lengths) for i in range(rank)]
-    if 0 in operand.shape:
-        out = broadcast(fill, tuple(shape))
-    else:
-        out = np.broadcast_to(operand[tuple(index)], shape)
+    empty = 0 in operand.shape
+    out = broadcast(fill, tuple(shape)) if empty else np.broadcast_to(operand[tuple(index)], shape)
     return out if inside.all() else np.where(inside, out, fill)
 
 
