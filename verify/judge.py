@@ -300,7 +300,7 @@ class _Judging:
         if self.diagnoses:
             return
         case, loss = losses[0]
-        hand, reference = _as_replayed(engine, case)
+        hand, reference = _as_replayed(engine, case, backend, mode)
         truth = engine.wide(case)[1]
         self.failures.append(Failure(case, hand, reference, truth, backend, mode))
         where = f"{self._labels(Seen(case, hand, reference))[loss.leaf]}{list(loss.entry) if loss.entry else ''}"
@@ -438,9 +438,11 @@ class _Judging:
 _ENGINES = {"concrete": "shape by shape", "jax": "by JAX itself"}
 
 
-def _as_replayed(engine: Engine, case: Case) -> tuple[Arrays, Arrays]:
-    """Both sides as a replay of this case evaluates them."""
-    return engine.wide(case) if case.dtype == engine.formula_dtype else engine.native(case)
+def _as_replayed(engine: Engine, case: Case, backend: str = "numpy", mode: str = "eager") -> tuple[Arrays, Arrays]:
+    """Both sides as a replay of this case evaluates them, bit for bit."""
+    from verify.replaying import evaluate
+
+    return evaluate(engine, case, backend, mode)
 
 
 def _reference_fails_too(examined: Examined) -> bool:
