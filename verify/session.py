@@ -106,7 +106,7 @@ class _Run:
                 raise NothingToRun("; ".join(self.problems) or self._nothing())
             environment = {**header["environment"], "backends": backends}
             self._open(seed, environment, resumed)
-            shown = {**environment, "seed": seed}
+            shown = {**_in_brief(environment), "seed": seed}
             if self.folder is not None:
                 shown["folder"] = str(self.folder.path)
             self.listener.started(len(claims) + len(options.data), shown)
@@ -291,7 +291,7 @@ class _Run:
             try:
                 judged, facts = pool.workers[0].call("data", name, seed)
             except (WorkerLost, RuntimeError) as error:
-                self._problem(f"--data {name}: {error}")
+                self._problem(f"--data {name}: {str(error).removeprefix('DataError: ')}")
                 self.load_failed = True
                 continue
             found[name] = facts
@@ -302,6 +302,12 @@ class _Run:
     def _problem(self, message: str) -> None:
         self.problems.append(message)
         self.listener.problem(message)
+
+
+def _in_brief(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What the head of a terminal report says of the environment; the record has it all."""
+    versions = ", ".join(f"{k} {environment[k]}" for k in ("python", "jax", "numpy") if environment.get(k))
+    return {"versions": versions, **{k: environment[k] for k in ("devices", "backends", "git")}}
 
 
 def _lost(claim: Listed, why: str) -> ClaimRecord:

@@ -121,7 +121,7 @@ class Worker:
     def data(self, name: str, seed: int) -> Any:
         from verify.data import judge_data
 
-        return judge_data(name, seed)
+        return judge_data(name, seed, told=lambda done: send(self.out, ("progress", done)))
 
 
 def main() -> None:

@@ -98,7 +98,7 @@ def _options(parsed: Namespace, argv: list[str]):
     if seed is None and not parsed.resume:  # a resumed run keeps its own
         seed = secrets.randbelow(2**32)
     return session.Options(
-        targets=tuple(parsed.targets) or ("handgrad",),
+        targets=tuple(parsed.targets) or (() if parsed.data else ("handgrad",)),
         keyword=parsed.keyword,
         backends=parsed.backends,
         dtypes=parsed.dtypes,

@@ -80,6 +80,7 @@ def html_report(record: Record) -> str:
         rows=rows,
         shares=shares(record),
         spreads=spreads(record),
+        data={name: environment_rows(facts) for name, facts in record.data.items()},
         environment=environment_rows(record.environment),
         symbols={word: pair[0] for word, pair in SYMBOLS.items()},
         meanings=MEANINGS,

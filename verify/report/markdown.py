@@ -57,6 +57,9 @@ def _lines(record: Record) -> Iterator[str]:
     yield from _table(("", "", "cells run", "cases", "fresh shapes", "verdicts"), rows)
     yield ""
     yield from _table(("", "least", "median", "most"), spreads(record))
+    for name, facts in record.data.items():
+        yield from ("", f"## Real data: {_text(name)}", "")
+        yield from _table(("", ""), environment_rows(facts))
     yield from ("", "## Environment", "")
     yield from _table(("", ""), environment_rows(record.environment))
 

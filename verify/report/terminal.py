@@ -141,6 +141,10 @@ class TerminalReporter(Lines):
         for claim, word in shown:
             style = "bold red" if word == "FAILED" else "cyan"
             self.line((word, style), f" {target(claim)} - {clip(headline(claim), 300)}")
+        for name, facts in record.data.items():
+            self._rule(f"real data: {name}")
+            for row in aligned(environment_rows(facts)):
+                self.line(row)
         if self.verbosity >= 0 and self.header.get("folder"):
             self.line(f"report: {self.header['folder']}/report.html")
         good = record.exit_code == 0
