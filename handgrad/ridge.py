@@ -186,14 +186,18 @@ def ridge_solution_vjp(
 # --- Sufficient statistics --------------------------------------------------------------------------------
 
 
+def _wide(data: Array) -> Array:
+    return data.astype(jnp.float32) if jnp.finfo(data.dtype).bits < 32 else jnp.asarray(data)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class RidgeStatistics:
     """All that ridge regression needs to know of a data set: a pytree whose size does not grow with ``N``.
 
     ``a + b`` merges two data sets, so the statistics may be gathered in chunks, in any order, or on many
-    devices. The loss loses digits to cancellation when the residual is small beside ``Y``: the price of
-    forgetting the data.
+    devices. Products of half-precision data are kept in float32, where their sums do not overflow. The loss
+    loses digits to cancellation when the residual is small beside ``Y``: the price of forgetting the data.
     """
 
     XX: Float[Array, "n n"]
@@ -209,6 +213,7 @@ class RidgeStatistics:
                 f"RidgeStatistics.of: got X of shape {X.shape} and Y of shape {Y.shape}; "
                 'wanted X "n N" and Y "m N": a data point is a column'
             )
+        X, Y = _wide(X), _wide(Y)
         return cls(matmul(X, X.T), matmul(Y, X.T), jnp.sum(Y * Y), jnp.asarray(X.shape[1], jnp.int32))
 
     def __add__(self, other: RidgeStatistics) -> RidgeStatistics:
@@ -220,15 +225,18 @@ class RidgeStatistics:
 
     def loss(self, W: Float[Array, "m n"], lam: Float[Array, ""]) -> Float[Array, ""]:
         """``‖Y‖² - 2 tr(Wᵀ Y Xᵀ) + tr(Wᵀ W (X Xᵀ + λ I))``, the square of the norm multiplied out."""
-        return self.YY + jnp.sum(W * (W @ self.XX - 2 * self.YX)) + lam * jnp.sum(W * W)
+        wide, lam = W.astype(self.XX.dtype), jnp.asarray(lam, self.XX.dtype)
+        square = jnp.sum(wide * (wide @ self.XX - 2 * self.YX)) + lam * jnp.sum(wide * wide)
+        return (self.YY + square).astype(W.dtype)
 
     def gradient(self, W: Float[Array, "m n"], lam: Float[Array, ""]) -> Float[Array, "m n"]:
         """``2 (W X Xᵀ - Y Xᵀ + λ W)``."""
-        return 2 * (W @ self.XX - self.YX + lam * W)
+        wide, lam = W.astype(self.XX.dtype), jnp.asarray(lam, self.XX.dtype)
+        return (2 * (wide @ self.XX - self.YX + lam * wide)).astype(W.dtype)
 
     def solution(self, lam: Float[Array, ""]) -> Float[Array, "m n"]:
         """``Y Xᵀ (X Xᵀ + λ I)⁻¹``; as ``ridge_solution``."""
-        return _right_divide(self.YX, _regularised(self.XX, lam))
+        return _right_divide(self.YX, _regularised(self.XX, jnp.asarray(lam, self.XX.dtype)))
 
 
 @equal_to(ridge_loss)
@@ -250,7 +258,7 @@ def statistics_gradient(
 @equal_to(ridge_solution)
 def statistics_solution(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty) -> Float[Array, "m n"]:
     """The minimiser from the statistics alone."""
-    return RidgeStatistics.of(X, Y).solution(lam)
+    return RidgeStatistics.of(X, Y).solution(lam).astype(X.dtype)
 
 
 def loss_of_both(

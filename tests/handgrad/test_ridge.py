@@ -62,3 +62,11 @@ def test_a_data_point_is_a_column():
         ValueError, match=r'got X of shape \(7, 3\) and Y of shape \(2, 7\); wanted X "n N" and Y "m N"'
     ):
         RidgeStatistics.of(X.T, Y)
+
+
+def test_half_precision_data_is_summed_in_float32():
+    W, X, Y, lam = (200 * leaf.astype(jnp.float16) for leaf in problem(N=50))
+    stats = RidgeStatistics.of(X, Y)
+    assert stats.XX.dtype == jnp.float32
+    assert stats.gradient(W / 1000, lam).dtype == jnp.float16
+    assert np.isfinite(stats.XX).all()
