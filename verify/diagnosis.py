@@ -271,7 +271,7 @@ def _diagnose_bound(cases: list[Case], view: View) -> Told:
     """An inequality: only a hand-written value above the reference fails."""
     with np.errstate(all="ignore"):
         never_below = all(
-            np.all((case.hand - case.truth).real >= -case.noise) for case in cases if case.same_shape
+            np.all(np.real(case.hand - case.truth) >= -case.noise) for case in cases if case.same_shape
         )
     if any(case.failed and not case.same_shape for case in cases):
         return (wrong_shape(cases, view),)

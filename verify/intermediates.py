@@ -28,6 +28,8 @@ _SILENT = ("input_", "convert_", "copy", "stop_gradient")
 def intermediates_of(engine: Engine, case: Case) -> dict[str, np.ndarray]:
     """The intermediate values of a case's reference in wide precision, by name."""
     traced = engine.formula(case)
+    if not isinstance(traced.reference, Program):
+        return {}
     labels = [*(leaf.label for leaf in case.structure.leaves), *traced.extra_labels]
     inputs = [v if v.dtype.kind in "iub" else as_wide(v) for v in (*case.values, *case.extra)]
     return intermediates(traced.reference, wide(np.float64), labels, case.dims, inputs)
@@ -41,7 +43,7 @@ def intermediates(
     inputs: Sequence[Any],
 ) -> dict[str, np.ndarray]:
     """The floating-point arrays that the program computes, by name; empty where it cannot be looked into."""
-    if not isinstance(program, Program) or "\n    return " not in program.source:
+    if "\n    return " not in program.source:
         return {}
     seen: list[Mapping[str, Any]] = []
     head, _, last = program.source.rpartition("\n    return ")

@@ -56,11 +56,13 @@ PLANTS = [
           lambda x, cotangent: swish_rule(x, cotangent, x), lambda x, cotangent: swish_rule(x, cotangent, cotangent),
           relation="vjp", cases=80),
     Plant("slope at the activation", "wrong_argument", "m n", {"W": "m n", "x": "n", "cotangent": "m"},
-          lambda W, x, cotangent: dense_rule(W, x, cotangent, "z"), lambda W, x, cotangent: dense_rule(W, x, cotangent, "a"),
+          lambda W, x, cotangent: dense_rule(W, x, cotangent, "z"),
+          lambda W, x, cotangent: dense_rule(W, x, cotangent, "a"),
           relation="vjp", outputs=("W",), dims=(("m", "n"),),
           inner=lambda W, x, cotangent: {"z": W @ x, "tanh(z)": np.tanh(W @ x)}, cases=80),
     Plant("slope inside a product", "factor", "m n", {"W": "m n", "x": "n", "z": "m", "cotangent": "m"},
-          lambda W, x, z, cotangent: W.T @ (cotangent * (1 - np.tanh(z) ** 2)), lambda W, x, z, cotangent: W.T @ cotangent,
+          lambda W, x, z, cotangent: W.T @ (cotangent * (1 - np.tanh(z) ** 2)),
+          lambda W, x, z, cotangent: W.T @ cotangent,
           relation="vjp"),
     Plant("solve not transposed", "transpose", "n", MATRIX, lambda A, b, cotangent: solved(A.T, cotangent),
           lambda A, b, cotangent: solved(A, cotangent), relation="vjp",
@@ -70,10 +72,12 @@ PLANTS = [
     Plant("conjugated inside a sum", "conjugate", "m n", {"A": "m n:complex", "cotangent": "n:complex"},
           lambda A, cotangent: A @ cotangent, lambda A, cotangent: np.conj(A) @ cotangent, relation="vjp"),
     Plant("one sum for all rows", "reduction missing_term extra_term", "N d", {"x": "N d", "cotangent": "N d"},
-          lambda x, cotangent: cotangent - cotangent.mean(1, keepdims=True), lambda x, cotangent: cotangent - cotangent.mean(),
+          lambda x, cotangent: cotangent - cotangent.mean(1, keepdims=True),
+          lambda x, cotangent: cotangent - cotangent.mean(),
           relation="vjp", dims=(("N", "d"),)),
     Plant("half of it, and a branch", "factor", "n", VECTOR, lambda x, cotangent: 2 * np.cos(x) * cotangent,
-          lambda x, cotangent: np.where(x > 1, 3.0, np.cos(x)) * cotangent, relation="vjp", value="1/2", second="region"),
+          lambda x, cotangent: np.where(x > 1, 3.0, np.cos(x)) * cotangent,
+          relation="vjp", value="1/2", second="region"),
     Plant("the sign of one term", "sign", "m n", {"W": "m n", "G": "m n", "lam": ""},
           lambda W, G, lam: np.cos(G) + lam * W, lambda W, G, lam: np.cos(G) - lam * W,
           inner=lambda W, G, lam: {"cos G": np.cos(G)}),
@@ -147,7 +151,9 @@ def test_a_factor_shows_in_float32_alone() -> None:
     for index in range(30):
         sample = sample_of(RIGHT, index)
         hand = tuple((part / 2).astype(np.float32).astype(float) for part in sample.truth)
-        samples.append(Sample("s", sample.dims, sample.inputs, hand, sample.truth, sample.truth, True, "float32"))
+        samples.append(
+            Sample("s", sample.dims, sample.inputs, hand, sample.truth, sample.truth, True, "float32")
+        )
     found = diagnose(samples, Context("gradient", ("x",)))
     assert (found[0].kind, found[0].value) == ("factor", "1/2")
 
@@ -184,5 +190,6 @@ def test_the_sentences_can_be_acted_on() -> None:
     assert found.text == "The hand-written derivative is exactly 1/2 of the gradient: a factor 2 is missing."
     assert found.evidence is not None and found.evidence.startswith("on all 60 failing cases")
     branch = Plant("branch", "region", "n", VECTOR, lambda x, cotangent: cotangent * np.where(x < -3, 0, 0.5),
-                   lambda x, cotangent: cotangent * np.where(x < -3, 1 / 6, 0.5), relation="vjp", cases=200)  # fmt: skip
+                   lambda x, cotangent: cotangent * np.where(x < -3, 1 / 6, 0.5),
+                   relation="vjp", cases=200)  # fmt: skip
     assert told(branch)[0].text.endswith(": there the slope is 1/6, should be 0.")

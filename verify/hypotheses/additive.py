@@ -136,7 +136,7 @@ def _term_diagnosis(cases, view: View, expr: Expr, scale: Scale, how: Fit, table
 
 def _share(expr: Expr, table: Table) -> float | None:
     """The term's coefficient in the truth over that in the residual, where the truth is the term and one more."""
-    if len(table.probes) > 1 or table.truth.size < 4:
+    if len(table.probes) != 1 or table.truth.size < 4:
         return None
     term, truth, residual = in_shape(expr, table.probes[0]), table.truth, table.residual
     if term is None:
@@ -195,7 +195,7 @@ def _recognised(cases, view: View, table: Table, of: Callable[[Case], np.ndarray
 
 def _chained(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
     """Products of three: the residual is one, or hand and truth are two different ones."""
-    if len(table.probes) > 1:
+    if len(table.probes) != 1:
         return
     names = common_names([case for case in cases if case.failed and case.tame])
     targets = {"residual": table.residual, "hand": table.hand, "truth": table.truth}
@@ -221,7 +221,7 @@ def _chained(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]
 def recognised_hand(cases: Sequence[Case]) -> str | None:
     """What the hand-written function computes, where that is a short expression."""
     table = tabulate(cases)
-    if table is None or len(table.probes) > 1:
+    if table is None or len(table.probes) != 1:
         return None
 
     def hand(case: Case) -> np.ndarray:

@@ -60,7 +60,7 @@ def _mask(name: str, arrays: Sequence[np.ndarray]) -> Iterator[Feature]:
 
 
 def _scalar(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Feature]:
-    yield Feature(name, np.array([float(array.real) for array in arrays]), family)
+    yield Feature(name, np.array([float(np.real(array)) for array in arrays]), family)
     zero = {"== 0": f"{name} == 0", "!= 0": f"{name} != 0"}
     yield Feature(f"|{name}|", np.array([float(np.abs(array)) for array in arrays]), family, zero)
 
@@ -88,7 +88,7 @@ def _index_array(name: str, arrays: Sequence[np.ndarray], cases: Sequence[Case])
         if all(size in case.sample.dims for case in cases):
             beyond = f"{name} has an index of {size} or more"
             pairs = zip(arrays, cases, strict=True)
-            over = np.array([bool(np.any(array.real >= case.sample.dims[size])) for array, case in pairs])
+            over = np.array([bool(np.any(np.real(array) >= case.sample.dims[size])) for array, case in pairs])
             yield Feature(beyond, over, "value", yes=beyond)
 
 
@@ -107,10 +107,10 @@ def _array(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Fea
     yield flag(f"{name} is not all ones", lambda a: np.any(a != 1), family)
     yield flag(f"all entries of {name} are equal", lambda a: np.all(a == a.ravel()[0]))
     if any(np.iscomplexobj(array) for array in arrays):
-        yield flag(f"{name} has an imaginary part", lambda a: _beside(a.imag, a), "imaginary")
+        yield flag(f"{name} has an imaginary part", lambda a: _beside(np.imag(a), a), "imaginary")
         yield flag(
             f"{name} is neither real nor imaginary",
-            lambda a: _beside(a.imag, a) and _beside(a.real, a),
+            lambda a: _beside(np.imag(a), a) and _beside(np.real(a), a),
             "imaginary",
         )
     if all(array.ndim > 1 for array in arrays):
@@ -127,8 +127,8 @@ def _array(name: str, arrays: Sequence[np.ndarray], family: str) -> Iterator[Fea
             f"the entries of {name} are not all equal", lambda a: np.any(a != a.ravel()[0]), "direction"
         )
     yield Feature(f"max |{name}|", measured(lambda a: np.abs(a).max()), family)
-    yield Feature(f"max {name}", measured(lambda a: a.real.max()), family)
-    yield Feature(f"min {name}", measured(lambda a: a.real.min()), family)
+    yield Feature(f"max {name}", measured(lambda a: np.real(a).max()), family)
+    yield Feature(f"min {name}", measured(lambda a: np.real(a).min()), family)
     yield Feature(f"min |{name}|", measured(lambda a: np.abs(a).min()), family)
     yield Feature(f"norm({name})", measured(lambda a: np.sqrt(np.sum(np.abs(a) ** 2))), family)
     if all(array.ndim == 2 for array in arrays):

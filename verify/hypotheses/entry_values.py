@@ -87,20 +87,20 @@ def _values(cases: Sequence[Case], column: Column) -> Iterator[Feature]:
     inputs = cases[0].sample.inputs
     for name, parts in arrays.items():
         if name in inputs and np.asarray(inputs[name]).dtype == bool:
-            yield Feature(name, column(parts).real, "mask", yes=f"{name} is True", no=f"{name} is False")
+            yield Feature(name, np.real(column(parts)), "mask", yes=f"{name} is True", no=f"{name} is False")
             continue
         family = "intermediate"
         if name in inputs:
             family = "direction" if is_direction(name, cases[0].sample) else "value"
-        yield Feature(name, column(parts).real, family)
+        yield Feature(name, np.real(column(parts)), family)
         zero = {"== 0": f"{name} == 0", "!= 0": f"{name} != 0"}
         yield Feature(f"|{name}|", np.abs(column(parts)), family, zero)
     own = [name for name in arrays if name in inputs and np.asarray(inputs[name]).dtype != bool]
     for one, two in itertools.combinations(own, 2):
-        gap = column([a - b for a, b in zip(arrays[one], arrays[two], strict=True)]).real
+        gap = np.real(column([a - b for a, b in zip(arrays[one], arrays[two], strict=True)]))
         yield compared(one, two, gap, "tie")
     for name in own:
-        parts = [part.real for part in arrays[name]]
+        parts = [np.real(part) for part in arrays[name]]
         yield from _ties(name, parts, column)
 
 
@@ -158,7 +158,7 @@ def _indexed(cases: Sequence[Case], column: Column) -> Iterator[Feature]:
 
 def _counts(case: Case, name: str, axis: int) -> np.ndarray | None:
     size = case.truth.shape[axis]
-    indices = case.bases[name].real.astype(int).ravel()
+    indices = np.real(case.bases[name]).astype(int).ravel()
     indices = np.where(indices < 0, indices + size, indices)
     if np.any((indices < 0) | (indices >= size)):
         return None
@@ -170,7 +170,7 @@ def _counts(case: Case, name: str, axis: int) -> np.ndarray | None:
 
 def _labels(case: Case, name: str) -> np.ndarray | None:
     """One label a column (or a row): where the entry's other index equals it."""
-    labels, shape = case.bases[name].real, case.truth.shape
+    labels, shape = np.real(case.bases[name]), case.truth.shape
     if labels.ndim != 1 or len(shape) != 2:
         return None
     rows, columns = np.indices(shape)

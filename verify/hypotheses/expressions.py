@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from verify.hypotheses.cases import Case
 from verify.hypotheses.functions import FUNCTIONS
 
-Expr = tuple
+Expr = tuple[Any, ...]
 Pool = list[tuple[Expr, np.ndarray]]
 _BASES = 40
 _INVERSES = 8

@@ -118,7 +118,7 @@ def dimension_quantities(cases: Sequence[Case]) -> list[Quantity]:
     found = [Quantity(name, lambda case, name=name: case.sample.dims[name], "dims") for name in names]
     covered = {tuple(case.sample.dims[name] for case in cases) for name in names}
     for name, array in cases[0].bases.items():
-        if np.shape(cases[0].sample.inputs.get(name)) != array.shape:
+        if name not in cases[0].sample.inputs or np.shape(cases[0].sample.inputs[name]) != array.shape:
             continue
         for axis in range(array.ndim):
             try:
@@ -201,8 +201,8 @@ def explain(cases: Sequence[Case], pairs: Sequence[tuple[Case, complex]], rich: 
         return []
     used = [case for case, _ in pairs]
     factors = np.array([factor for _, factor in pairs])
-    if np.iscomplexobj(factors) and np.all(np.abs(factors.imag) <= 1e-7 * np.abs(factors)):
-        factors = factors.real
+    if np.iscomplexobj(factors) and np.all(np.abs(np.imag(factors)) <= 1e-7 * np.abs(factors)):
+        factors = np.real(factors)
     if not np.isfinite(factors).all():
         return []
     if np.any(factors == 0):
@@ -236,7 +236,7 @@ def explain(cases: Sequence[Case], pairs: Sequence[tuple[Case, complex]], rich: 
 
 
 def _centre(factors: np.ndarray) -> complex:
-    order = np.argsort(factors.real)
+    order = np.argsort(np.real(factors))
     middle = factors[order[len(order) // 2]]
     return complex(middle) if np.iscomplexobj(factors) else float(middle)
 
@@ -323,8 +323,10 @@ def scale_text(scale: Scale, kind: str, noun: str) -> str:
         sizes = "*".join(quantity.name for quantity, _ in scale.powers)
         minus = " and has the wrong sign" if scale.constant.real < 0 else ""
         if scale.powers[0][1] < 0:
-            return f"is exactly {name} of the {noun}{minus}: it averages over {sizes} where the reference sums; multiply by {sizes}"
-        return f"is exactly {name} times the {noun}{minus}: it sums over {sizes} where the reference averages; divide by {sizes}"
+            how = f"it averages over {sizes} where the reference sums; multiply by {sizes}"
+            return f"is exactly {name} of the {noun}{minus}: {how}"
+        how = f"it sums over {sizes} where the reference averages; divide by {sizes}"
+        return f"is exactly {name} times the {noun}{minus}: {how}"
     if scale.constant == 0:
         return f"is zero where the {noun} is not"
     if kind == "cotangent":

@@ -48,6 +48,10 @@ def same(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def _conj(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else np.conj(array)
+
+
 def axis_name(axis: int, dims: Sequence[str]) -> str:
     return f"axis {axis} ({dims[axis]})" if axis < len(dims) else f"axis {axis}"
 
@@ -70,7 +74,7 @@ def structures(cases: Sequence[Case], dims: Sequence[str], noun: str) -> Iterato
             "real",
             f"is only the real part of the {noun}: keep the imaginary part",
             lambda a: a,
-            lambda a: a.real + 0j,
+            lambda a: np.real(a) + 0j,
         )
     if hand_axes == {truth_axes}:
         yield from _moved(truth_axes, noun, any(np.iscomplexobj(case.truth) for case in cases))
@@ -104,7 +108,7 @@ def _moved(ndim: int, noun: str, is_complex: bool) -> Iterator[Structure]:
                 "conjugate",
                 "conjugate transpose",
                 f"is the conjugate transpose of the {noun}",
-                lambda a, undo=undo: np.conj(undo(a)),
+                lambda a, undo=undo: _conj(undo(a)),
                 same,
                 True,
             )
