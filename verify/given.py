@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,8 @@ def draw_examples(
             drawn.update(zip(spec.names, value, strict=True))
         found.append((chosen, drawn))
 
-    collect()
+    with suppress(hypothesis.errors.Unsatisfiable):
+        collect()
     if not found:
         raise SignatureError("the strategy in given= drew no example: loosen its filters")
     return found

@@ -101,7 +101,7 @@ class Remote:
         used = self._memory()
         if used > MEMORY:
             self.stop()
-            raise WorkerLost(f"used {used / 2**30:.1f} GiB of memory (limit {MEMORY / 2**30:.0f}) and was stopped")
+            raise WorkerLost(f"used {used / 2**30:.1f} GiB of memory (limit {MEMORY / 2**30:g}) and was stopped")
 
     def _memory(self) -> int:
         try:
