@@ -158,7 +158,7 @@ class Draws:
         return Case(self.case_id(index, dtype), index, structure, dims, values, dtype, plain=plain)
 
     def case_id(self, index: int, dtype: str) -> str:
-        safe = "".join(c if c.isascii() and c.isalnum() or c in "._" else "_" for c in self.claim.name)
+        safe = "".join(c if (c.isascii() and c.isalnum()) or c in "._" else "_" for c in self.claim.name)
         safe = safe.strip("._")[:80] or "claim"
         return f"{safe}-{self.number % 16**6:06x}-{self.seed}-{dtype}-{index}"
 
