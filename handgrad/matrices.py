@@ -236,7 +236,7 @@ def log_diagonal(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
     return jnp.sum(jnp.log(jnp.diagonal(A)))
 
 
-@at_most(log_diagonal)
+@at_most(log_diagonal, dtypes=("float64", "float32"))
 def hadamard_inequality(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
     """``log det A ≤ tr log diag(A)`` for a positive definite ``A``: of given sides, a box has the largest
     volume.

@@ -124,9 +124,9 @@ def ridge_solution(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty)
     return _right_divide(matmul(Y, X.T), _regularised(matmul(X, X.T), lam))
 
 
-@equal_to(ridge_loss)
+@equal_to(ridge_loss, dtypes=("float64", "float32"))
 def ridge_loss_about_its_minimum(
-    W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
+    W: Float[Array, "m n"], X: Features, Y: Float[Array, "m N"], lam: Penalty
 ) -> Float[Array, ""]:
     """The square completed: with ``V = W - W*``, ``l(W) = l(W*) + tr(V (X Xᵀ + λ I) Vᵀ)``, without a linear
     term.
@@ -143,12 +143,12 @@ def transposed_then_regularised(X: Float[Array, "n N"], lam: Float[Array, ""]) -
 
 
 @equal_to(transposed_then_regularised)
-def push_through(X: Float[Array, "n N"], lam: Float[Array, ""]) -> Float[Array, "N n"]:
+def push_through(X: Features, lam: Float[Array, ""]) -> Float[Array, "N n"]:
     """``(Xᵀ X + λ I) Xᵀ``: hence also ``W* = Y (Xᵀ X + λ I)⁻¹ Xᵀ``, cheaper for fewer points than features."""
     return _regularised(X.T @ X, lam) @ X.T
 
 
-@at_most(ridge_loss)
+@at_most(ridge_loss, dtypes=("float64", "float32"))
 def ridge_minimum(
     W: Float[Array, "m n"], X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty
 ) -> Float[Array, ""]:
