@@ -1,0 +1,15 @@
+"""Loading calls sys.exit."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from handgrad import gradient_of
+
+
+def loss(x: Float[Array, "n"]) -> Float[Array, ""]:
+    return jnp.sum(x**2)
+
+
+import sys
+
+sys.exit("goodbye")

@@ -1,0 +1,15 @@
+"""A branch on a value: it cannot be traced."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from handgrad import gradient_of
+
+
+def loss(x: Float[Array, "n"]) -> Float[Array, ""]:
+    return jnp.sum(x**2)
+
+
+@gradient_of(loss, wrt="x")
+def bad(x):
+    return 2 * x if x[0] > 0 else 2 * x

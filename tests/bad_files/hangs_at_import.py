@@ -1,0 +1,15 @@
+"""Loading never ends."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from handgrad import gradient_of
+
+
+def loss(x: Float[Array, "n"]) -> Float[Array, ""]:
+    return jnp.sum(x**2)
+
+
+import time
+
+time.sleep(10_000)

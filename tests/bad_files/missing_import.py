@@ -1,0 +1,13 @@
+"""A module that is not installed."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from handgrad import gradient_of
+
+
+def loss(x: Float[Array, "n"]) -> Float[Array, ""]:
+    return jnp.sum(x**2)
+
+
+import a_module_that_nobody_has

@@ -1,0 +1,13 @@
+"""Loading divides by zero."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from handgrad import gradient_of
+
+
+def loss(x: Float[Array, "n"]) -> Float[Array, ""]:
+    return jnp.sum(x**2)
+
+
+RATE = 1 / 0
