@@ -16,7 +16,7 @@ import numpy as np
 
 from handgrad.domains import Domain, real
 from verify.cases import Case
-from verify.comparison import WORSE, Precision, errors, precision, worse
+from verify.comparison import WORSE, Precision, errors, precision, scale_of, worse
 from verify.values import to_dtype
 
 NEIGHBOURS = 14
@@ -64,7 +64,7 @@ def suspicions(
         for side, mine, other in (("hand", eh, er), ("reference", er, eh)):
             bad = worse(mine, other, t, p)
             if bad.any():
-                floor = np.maximum(other, p.roundoff * np.abs(t)) + p.tiny
+                floor = np.maximum(other, p.roundoff * scale_of(t)) + p.tiny
                 ratio = np.where(bad, np.minimum(mine, p.largest) / floor, 0.0)
                 ratio = np.where(t == 0, np.minimum(ratio, 1.0), ratio)  # a loss where something was to lose says more
                 at = np.unravel_index(int(np.argmax(ratio)), t.shape) if t.shape else ()
@@ -84,8 +84,9 @@ def confirm(
     floor = p.loss if side == "hand" else p.bad_loss
     mine, others, small = [], [], 0
     for number, near in enumerate((case, *neighbours(case))):
-        truths = [np.asarray(t[leaf][at]) for t in truth_of(near)]
-        size = float(np.abs(truths[0]))
+        whole = truth_of(near)
+        truths = [np.asarray(t[leaf][at]) for t in whole]
+        size = float(scale_of(whole[0][leaf])[at])
         if not size < p.roomy:
             continue
         results = evaluate(near)
@@ -102,8 +103,8 @@ def confirm(
     typical, other = np.median(mine[1:]), np.quantile(others[1:], 0.75)
     if not typical > WORSE * other or not typical > floor:
         return None
-    t = np.asarray(truth_of(case)[0][leaf][at])
-    size = max(float(np.abs(t)), p.tiny)
+    whole_leaf = truth_of(case)[0][leaf]
+    t, size = np.asarray(whole_leaf[at]), max(float(scale_of(whole_leaf)[at]), p.tiny)
     return Loss(
         "hand" if side == "hand" else "reference", leaf, at, mine[0] * size, others[0] * size,
         float(np.real(t)), not np.isfinite(mine[0]),

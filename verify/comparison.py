@@ -81,9 +81,17 @@ def errors(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(truth), np.nan, np.where(np.isfinite(result), gap, np.inf))
 
 
+def scale_of(truth: np.ndarray) -> np.ndarray:
+    """What the error of each entry is held against: its size; for an exact zero that of the largest entry."""
+    size = np.abs(truth)
+    finite = size[np.isfinite(size)]
+    largest = float(finite.max()) if finite.size else 0.0
+    return np.where(size == 0, largest or 1.0, size)
+
+
 def worse(error: np.ndarray, other: np.ndarray, truth: np.ndarray, p: Precision) -> np.ndarray:
     """Where ``error`` is clearly worse than ``other`` in this precision. Underflow to zero is no error."""
-    size = np.abs(truth)
+    size = scale_of(truth)
     lost = error > p.loss * size + 4 * p.tiny
     with np.errstate(invalid="ignore"):
         return lost & (error > WORSE * other) & (size < p.roomy)

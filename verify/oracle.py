@@ -9,7 +9,7 @@ estimate instead of a proof.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,22 +81,32 @@ class Oracle:
     def second(self, wrt: Sequence[int], leaf: int, at: tuple[int, ...]) -> Truth:
         """The derivative, with respect to one entry, of the directional derivative along the tangents."""
         directions = dict(zip(wrt, self.case.extra, strict=True))
-        inner = self._step(self._scale(directions), FINE if self.exact else 14)
         unit = np.zeros(self.case.values[leaf].shape)
         unit[at] = 1.0
-        x = abs(float(np.asarray(self.case.values[leaf], np.float64)[at]))
+        x = abs(float(np.asarray(self.case.values[leaf], np.float64)[at])) or self.smallest([leaf])
 
-        def slope(t: Any) -> np.ndarray:
-            moved = [self._shifted({leaf: unit}, t, directions, s) for s in (inner, -inner)]
-            up, down = (self._contract(self.run(self.case.dims, m)) for m in moved)
-            return (up - down) / (2 * inner)
+        def slope(t: Any, step: Any) -> np.ndarray:
+            up, down = (self._at(self._shifted({leaf: unit}, t, directions, s)) for s in (step, -step))
+            return (up - down) / (2 * step)
 
-        return self._along(slope, x or self.smallest([leaf]), contracted=True)
+        inner = self._step(self._scale(directions), FINE if self.exact else 14)
+        found = self._along(lambda t: slope(t, inner), x, contracted=True)
+        if not self.exact:
+            return found
+        coarse = self._step(self._scale(directions), COARSE)
+        other = self._along(lambda t: slope(t, coarse), x, contracted=True)
+        along = self._along(self._moving(directions), self._scale(directions), contracted=True)
+        error = found.error + np.abs(found.value - other.value)
+        value = np.where(along.kink, np.inf, found.value)  # without a first derivative there is no second
+        return replace(found, value=value, error=error, kink=found.kink & ~along.kink)
 
     # --- the line through the case ----------------------------------------------------------------------
 
     def _moving(self, directions: Mapping[int, np.ndarray]) -> Callable[[Any], np.ndarray]:
-        return lambda t: self._contract(self.run(self.case.dims, self._shifted(directions, t)))
+        return lambda t: self._at(self._shifted(directions, t))
+
+    def _at(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
+        return self._contract(self.run(self.case.dims, inputs))
 
     def _shifted(
         self,

@@ -60,7 +60,7 @@ def rearranged_and_more(cases: Sequence[Case], view: View) -> Iterator[Found]:
             continue
         repaired = [_with_hand(case, change.hand(case.hand)) for case in cases]
         kept = [case for case in repaired if case is not None]
-        if len(kept) < len(repaired) or not all(case.same_shape for case in kept if case.failed):
+        if len(kept) < len(repaired) or not all(case.same_shape for case in kept):
             continue
         for found in additive(kept, view, deep=False):
             if found.fit.unconditional:
@@ -177,7 +177,10 @@ def _expressed(cases: Sequence[Case], view: View, table: Table, deep: bool) -> I
     (expr, scale, how), (true_expr, true_scale, _) = got, wanted
     mine, true = _multiple(scale, expr), _multiple(true_scale, true_expr)
     yield Found.one(
-        _replaced_kind(cases[0], expr, true_expr), f"is {mine}, but the {view.noun} is {true}", mine, how
+        _replaced_kind(table.probes[0], expr, true_expr),
+        f"is {mine}, but the {view.noun} is {true}",
+        mine,
+        how,
     )
 
 
@@ -214,7 +217,7 @@ def _chained(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]
     if wanted is None or got is None or wanted[0] == got[0]:
         return
     mine, true = _multiple(got[1], got[0]), _multiple(wanted[1], wanted[0])
-    kind = _replaced_kind(cases[0], got[0], wanted[0])
+    kind = _replaced_kind(table.probes[0], got[0], wanted[0])
     yield Found.one(kind, f"is {mine}, but the {view.noun} is {true}", mine, got[2])
 
 
@@ -274,7 +277,7 @@ def _exchanged(cases: Sequence[Case], view: View, table: Table) -> Iterator[Foun
             if np.real(scale.constant) < 0:
                 scale, mine, true = scale.negated(), right, wrong
             got, wanted = _multiple(scale, mine), _multiple(scale, true)
-            kind = _replaced_kind(cases[0], mine, true)
+            kind = _replaced_kind(table.probes[0], mine, true)
             yield Found.one(
                 kind, f"has the term {got} where the {view.noun} has {wanted}", f"{got} for {wanted}", how
             )
@@ -295,7 +298,10 @@ def _factor_and_term(cases: Sequence[Case], view: View, table: Table) -> Iterato
         if solved is None or not all(_natural(scale) for scale in solved):
             continue
         factor, second = solved
-        if factor.powers and not atoms(expr).keys() <= cases[0].sample.inputs.keys() | {"hand", "truth"}:
+        if factor.powers and not atoms(expr).keys() <= table.probes[0].sample.inputs.keys() | {
+            "hand",
+            "truth",
+        }:
             continue  # too contrived: an inner value of the reference beside a factor that varies
         coefficient = Scale(-second.constant / factor.constant, second.powers)
         if factor.powers:

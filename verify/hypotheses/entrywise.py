@@ -42,11 +42,11 @@ def entrywise(cases: Sequence[Case], view: View) -> Iterator[Found]:
         return
     failing = [case for case in cases if case.failed]
     names = [name for name in common_names(failing) if failing[0].bases[name].ndim][:_NAMES]
-    names.sort(key=lambda name: not is_direction(name, cases[0].sample))
-    for multiplier in _multipliers(cases, names):
+    names.sort(key=lambda name: not is_direction(name, failing[0].sample))
+    for multiplier in _multipliers(failing, names):
         yield from _factor(cases, view, table, multiplier)
     for name in names:
-        if is_direction(name, cases[0].sample):
+        if is_direction(name, failing[0].sample):
             yield from _replaced(cases, name)
     yield from _wrong_variable(cases, view, table, names)
 
@@ -91,7 +91,7 @@ def _factor(cases: Sequence[Case], view: View, table: Table, by: Multiplier) -> 
             continue
         for scale, how in scaled(cases, pair, False):
             if how.everything and scale.constant != 0:
-                yield _factor_found(cases[0].sample, by, value, text, scale, how)
+                yield _factor_found(table.probes[0].sample, by, value, text, scale, how)
                 break
 
 

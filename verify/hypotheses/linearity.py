@@ -30,7 +30,9 @@ def not_zero_at_zero(cases: Sequence[Case], view: View) -> tuple[Diagnosis, ...]
 
 
 def _directions(cases: Sequence[Case]) -> tuple[list[str], str]:
-    names = [name for name in cases[0].sample.inputs if is_direction(name, cases[0].sample)]
+    names = list(
+        dict.fromkeys(n for case in cases for n in case.sample.inputs if is_direction(n, case.sample))
+    )
     return names, "cotangent" if names and names[0].startswith("cotangent") else "tangent"
 
 
@@ -41,7 +43,8 @@ def of_another_degree(cases: Sequence[Case], view: View) -> tuple[Diagnosis, ...
         return None
     rows = []
     for case in cases:
-        sizes = [largest(case.hand), largest(case.truth), max(largest(case.bases[name]) for name in names)]
+        along = max((largest(case.bases[name]) for name in names if name in case.bases), default=0.0)
+        sizes = [largest(case.hand), largest(case.truth), along]
         if case.tame and all(size > 0 for size in sizes):
             rows.append(np.log(sizes))
     if len(rows) >= 12:

@@ -20,6 +20,8 @@ _CONSTANTS = {
 
 
 def _rational(value: float, top: int, tolerance: float) -> str | None:
+    if not math.isfinite(value):
+        return None
     if value == 0 or abs(value) > 1e6:
         return str(round(value)) if value and abs(value - round(value)) < tolerance * abs(value) else None
     fraction = Fraction(value).limit_denominator(top)
@@ -90,6 +92,6 @@ def roundest(low: float, high: float) -> float:
 
 def show(value: float) -> str:
     """A threshold in text."""
-    if value == int(value) and abs(value) < 1e15:
+    if abs(value) < 1e15 and value == int(value):
         return str(int(value))
     return f"{value:.6g}"
