@@ -103,6 +103,8 @@ class _Run:
             backends = self._backends(header["backends"])
             claims = self._selected(claims)
             if not claims and not options.data:
+                if self.load_failed:
+                    raise UsageError("; ".join(self.problems))
                 raise NothingToRun("; ".join(self.problems) or self._nothing())
             environment = {**header["environment"], "backends": backends}
             self._open(seed, environment, resumed)
