@@ -1,0 +1,64 @@
+"""The layers: `handgrad` knows nothing of `verify`; what judges on paper does not need JAX; importing is cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WITHOUT_JAX = [
+    "verify", "verify.comparison", "verify.record", "verify.serial", "verify.explain", "verify.diagnosis",
+    "verify.evidence", "verify.runs", "verify.case_file", "verify.options", "verify.cli", "verify.report.html",
+    "verify.report.junit", "verify.report.markdown", "verify.report.terminal", "verify.sizes", "verify.budget",
+    "verify.session", "verify.pool", "verify.worker", "verify.pytest_plugin",
+]  # fmt: skip
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def imported(path):
+    """The modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "handgrad").rglob("*.py")), ids=lambda p: p.stem)
+def test_handgrad_never_imports_verify(path):
+    assert not any(name.split(".")[0] == "verify" for name in imported(path))
+
+
+def test_a_planted_import_is_seen(tmp_path):
+    (tmp_path / "planted.py").write_text("def f():\n    if True:\n        from verify.api import verify\n")
+    assert list(imported(tmp_path / "planted.py")) == ["verify.api"]
+
+
+def test_what_judges_on_paper_does_not_import_jax():
+    code = f"""
+import importlib, sys
+for name in {WITHOUT_JAX}:
+    importlib.import_module(name)
+    if "jax" in sys.modules:
+        print(name)
+        break
+"""
+    assert python(code) == []
+
+
+def test_verify_starts_without_anything_heavy():
+    code = "import sys, verify; print(*({'jax', 'numpy', 'scipy', 'hypothesis', 'rich'} & set(sys.modules)))"
+    assert python(code) == []
+
+
+@pytest.mark.parametrize("module", ["handgrad", "handgrad.ridge", "handgrad.activations", "verify.api", "verify.judge"])
+def test_importing_initialises_no_backend(module):
+    code = f"import {module}; from jax._src import xla_bridge; print(*xla_bridge._backends)"
+    assert python(code) == []
