@@ -130,6 +130,8 @@ def signature_of(claim: Claim) -> Signature:
             continue
         own = hand.get(name, (inspect.Parameter.empty, None))[0]
         chosen = own if own not in (inspect.Parameter.empty, Any) else annotation
+        if chosen is own and hasattr(annotation, "dim_str") and not _readable(own):
+            chosen = annotation  # `x: jax.Array` says less than the reference does
         if chosen is inspect.Parameter.empty:
             if default is not inspect.Parameter.empty:
                 arguments[name] = StaticSpec((default,))
@@ -147,6 +149,14 @@ def signature_of(claim: Claim) -> Signature:
     variadics = tuple(dict.fromkeys(a.text for a in axes if a.variadic))
     promised = _promise(claim.hand, claim) if claim.relation in ("gradient", "equal_to", "at_most") else None
     return Signature(arguments, dims, variadics, _promise(claim.reference, claim), promised)
+
+
+def _readable(annotation: Any) -> bool:
+    try:
+        read(annotation, "")
+    except SignatureError:
+        return hasattr(annotation, "dim_str")  # a mistake in a shape is to be told, not passed over
+    return True
 
 
 def _given_axes(joint: Mapping[str, Any], hand: Mapping[str, Any], reference: Mapping[str, Any]) -> list[Axis]:
