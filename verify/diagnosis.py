@@ -48,8 +48,10 @@ _NOUNS = {
 class Context:
     """What is known about the claim. ``outputs`` names the output leaves, ``output_dims`` the axes of each.
 
-    ``candidates`` maps a label (``"with cotangent and x swapped"``) to a function from a sample to the values that
-    the truth would have under that mistake, one array per output leaf.
+    ``candidates`` maps a label (``"with x and y exchanged"``) to a function from a sample to the values that the
+    truth would have under that mistake, one array per output leaf; it may raise where it has none. A label with
+    "conjugated" names the kind ``conjugate``, one with "cotangent" and "ones" the kind ``cotangent``, any other
+    the kind ``wrong_argument``.
     """
 
     relation: str
