@@ -3,7 +3,7 @@
 One unlucky rounding proves nothing, and neither does an accidental cancellation: of a sum whose terms happen to
 cancel any rounding leaves a large relative error. So the inputs' neighbours are tried too, a relative distance of
 2 u^(1/4) away (u the unit roundoff): there an accident has a size of u^(1/4), an error of u is no more than a loss of
-u^(3/4), and only what the formula itself loses remains.
+u^(3/4), and only what the formula itself loses remains: a loss counts from u^(1/2), half of the digits.
 """
 
 from __future__ import annotations
@@ -37,11 +37,8 @@ class Loss:
     error: float
     other: float
     truth: float
+    relative: float
     overflow: bool
-
-    @property
-    def relative(self) -> float:
-        return self.error / abs(self.truth) if self.truth else np.inf
 
 
 def suspicions(
@@ -78,15 +75,23 @@ def confirm(
     case: Case,
     suspicion: tuple[str, int, tuple[int, ...], float],
     p: Precision,
+    usual: Callable[[Case, int], float] = lambda case, leaf: 0.0,
 ) -> Loss | None:
-    """Tries the neighbours of a case; None if the loss was luck, or is shared."""
+    """Tries the neighbours of a case; None if the loss was luck, or is shared.
+
+    ``usual`` is the size that an output ordinarily has: the error of a hand-written function is held against it where
+    entries mix (a saturated attention row has gradients of 1e-70, and nobody wants their digits). An element-wise
+    function has no such excuse, and neither has the reference: it is only passed over if the hand is no better.
+    """
     side, leaf, at, _ = suspicion
-    floor = p.loss if side == "hand" else p.bad_loss
+    floor = p.loss
     mine, others, small = [], [], 0
-    for number, near in enumerate((case, *neighbours(case))):
+    for number, near in enumerate((case, *neighbours(case, evaluate(case)[side == "reference"][leaf][at]))):
         whole = truth_of(near)
         truths = [np.asarray(t[leaf][at]) for t in whole]
         size = float(scale_of(whole[0][leaf])[at])
+        if side == "hand":
+            size = max(size, usual(near, leaf))
         if not size < p.roomy:
             continue
         results = evaluate(near)
@@ -101,18 +106,23 @@ def confirm(
         return None
     # The first is the case itself, chosen because it is bad: only its neighbours vote.
     typical, other = np.median(mine[1:]), np.quantile(others[1:], 0.75)
-    if not typical > WORSE * other or not typical > floor:
+    if not typical > max(WORSE * other, floor) or other > floor:  # both lose digits alike
         return None
     whole_leaf = truth_of(case)[0][leaf]
     t, size = np.asarray(whole_leaf[at]), max(float(scale_of(whole_leaf)[at]), p.tiny)
     return Loss(
         "hand" if side == "hand" else "reference", leaf, at, mine[0] * size, others[0] * size,
-        float(np.real(t)), not np.isfinite(mine[0]),
+        float(np.real(t)), mine[0], not np.isfinite(mine[0]),
     )  # fmt: skip
 
 
-def neighbours(case: Case) -> list[Case]:
-    """Cases near by, each entry moved on its own; zeros stay zero, and constraints are kept."""
+def neighbours(case: Case, result: complex) -> list[Case]:
+    """Cases near by, each entry moved on its own, within its domain.
+
+    Zeros move with the others: a single non-zero entry makes results vanish as a small size does. Only where the
+    result in question is not finite they stay, for they may be the reason.
+    """
+    zeros_stay = not np.isfinite(result)
     rng = np.random.default_rng(case.index)
 
     def moved(v: np.ndarray, domain: Domain = real) -> np.ndarray:
@@ -120,7 +130,10 @@ def neighbours(case: Case) -> list[Case]:
             return v
         dtype = str(v.dtype)
         wide = v.astype(np.complex128 if v.dtype.kind == "c" else np.float64)
-        x = wide * (1 + 2 * precision(dtype).roundoff ** 0.25 * rng.uniform(-1, 1, v.shape))
+        distance = 2 * precision(dtype).roundoff ** 0.25
+        x = wide * (1 + distance * rng.uniform(-1, 1, v.shape))
+        if domain.kind == "real" and not zeros_stay and v.size > 1:
+            x = np.where(wide == 0, distance * np.abs(wide).max() * rng.uniform(-1, 1, v.shape), x)
         if domain.kind == "simplex" and v.ndim:
             x = x / x.sum(-1, keepdims=True)
         elif domain.low is not None and domain.high is not None:

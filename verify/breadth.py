@@ -96,6 +96,7 @@ def breadth(
         if engine.claim.relation == "at_most":
             agree = [bool((h <= r).all()) for h, r in zip(hand, reference, strict=True)]
         if all(agree):
+            engine.note_size(case, reference)
             if len(seen.passing) < KEPT:
                 seen.passing.append(here)
             if not low:
@@ -183,7 +184,7 @@ def _lost_in_float64(engine: Engine, seen: Breadth, here: Seen, examined: Examin
         return
     found, _ = suspicions(here.hand, here.reference, truth, p)
     for suspicion in found:
-        loss = confirm(engine.wide, lambda c: _twice(_truth_of(engine, c) or truth), here.case, suspicion, p)
+        loss = confirm(engine.wide, lambda c: _twice(_truth_of(engine, c) or truth), here.case, suspicion, p, engine.usual_size)
         if loss:
             seen.losses.append((here.case, loss))
 
@@ -202,7 +203,7 @@ def _confirm(engine: Engine, seen: Breadth, suspects: list) -> None:
             continue
         per_side[side] += 1
         p = precision(seen.dtype)
-        loss = confirm(engine.native, lambda c: _twice(_agreed(*engine.wide(c))), case, suspicion, p)
+        loss = confirm(engine.native, lambda c: _twice(_agreed(*engine.wide(c))), case, suspicion, p, engine.usual_size)
         if loss is None:
             continue
         if loss.side == "hand" and _depends_on_dtype(engine, case, loss, p.roundoff):

@@ -150,7 +150,7 @@ def depth(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | Non
     losses = []
     suspects.sort(key=lambda s: -s[0])
     for _, cell, case, suspicion in suspects[:MOST_CONFIRMED]:
-        loss = confirm(cell.one, lambda c: _truths(engine, c, low), case, suspicion, p)
+        loss = confirm(cell.one, lambda c: _truths(engine, c, low), case, suspicion, p, engine.usual_size)
         if loss is not None:
             losses.append((case, loss))
     hand_losses = tuple(x for x in losses if x[1].side == "hand")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class Engine:
         self._links: dict[Any, Callable[..., Any]] = {}
         self._concrete: dict[Any, list[tuple[int, ...]]] = {}
         self.reasons: dict[str, str] = {}
+        self._usual: dict[Any, list[float]] = {}
+        self._mixes: dict[Any, bool] = {}
 
     def case(self, index: int, dtype: str) -> Case:
         """The complete case of an index: arguments, then cotangent or tangents."""
@@ -95,6 +98,51 @@ class Engine:
         traced = self.traced(case.structure, case.dtype, case.dims)
         return self._both(traced, ("native",), native, case, [*case.values, *case.extra])
 
+    def note_size(self, case: Case, results: Arrays) -> None:
+        """Remembers how large results are at ordinary values, relative to the cotangent or tangent."""
+        if case.plain:
+            for leaf, r in enumerate(results):
+                finite = np.abs(r[np.isfinite(r)])
+                if finite.size and (top := float(finite.max())) > 0:
+                    self._usual.setdefault(leaf, []).append(top / _driving(case))
+
+    def usual_size(self, case: Case, leaf: int) -> float:
+        """The size that an output has at inputs of this size; 0 where an entry depends on its own inputs alone."""
+        seen = self._usual.get(leaf)
+        if not seen or not self.mixes(case):
+            return 0.0
+        grown = [max(1.0, float(np.abs(as_wide(v)).max(initial=0.0))) for v in case.values if v.dtype.kind not in "iub"]
+        return float(np.median(seen)) * _driving(case) * float(np.prod(grown))
+
+    def mixes(self, case: Case) -> bool:
+        """Whether an output entry depends on other entries of the inputs than its own."""
+        key = case.structure.key
+        if key not in self._mixes:
+            self._mixes[key] = self._entries_mix(case)
+        return self._mixes[key]
+
+    def _entries_mix(self, case: Case) -> bool:
+        before = self.wide(case)[1]
+        shape = before[0].shape
+        flat = (*case.values, *case.extra)
+        if any(v.shape not in (shape, ()) for v in flat) or any(b.shape != shape for b in before):
+            return True
+        if not shape:
+            return False
+        rng = np.random.default_rng(0)
+
+        def others_moved(v: np.ndarray) -> np.ndarray:
+            if v.shape != shape or v.dtype.kind in "iub" or v.size < 2:
+                return v
+            moved = (as_wide(v) * rng.uniform(0.5, 0.9, v.shape)).astype(v.dtype)
+            moved.flat[0] = v.flat[0]
+            return moved
+
+        count = len(case.values)
+        moved = [others_moved(v) for v in flat]
+        after = self.wide(replace(case, values=tuple(moved[:count]), extra=tuple(moved[count:])))[1]
+        return any(not np.array_equal(b.flat[0], a.flat[0], equal_nan=True) for b, a in zip(before, after, strict=True))
+
     def _both(
         self, traced: Traced, key: tuple[str, ...], arithmetic: Callable[[], Any], case: Case, inputs: list[Any]
     ) -> tuple[Arrays, Arrays]:
@@ -110,6 +158,12 @@ class Engine:
         if at not in self._links:
             self._links[at] = getattr(traced, side).link(arithmetic())
         return self._links[at]
+
+
+def _driving(case: Case) -> float:
+    """The size of what a derivative is linear in."""
+    sizes = [float(np.abs(as_wide(e)).max(initial=0.0)) for e in case.extra]
+    return max(sizes, default=0.0) or 1.0
 
 
 def _widened(x: np.ndarray, opaque: bool, dtype: str) -> np.ndarray:
