@@ -133,7 +133,7 @@ def survey(sides: Sides, structure: Structure, dtype: str, sizes: Mapping[str, A
     def primal(*flat: Any) -> tuple[Any, ...]:
         arguments = structure.build(flat)
         out = sides.reference_call(arguments)
-        seen["output"] = jax.tree_util.tree_map(lambda x: (jnp.shape(x), jnp.result_type(x)), out)
+        seen["output"] = [(jnp.shape(x), jnp.result_type(x)) for x in jax.tree_util.tree_leaves(out)]
         seen["output_tree"] = jax.tree_util.tree_structure(out)
         seen["wrt"] = wrt_of(sides.claim, arguments)
         seen["moving"] = {k: inexact_part(k, arguments[k]) for k in seen["wrt"]}
@@ -278,8 +278,7 @@ def _extra(
     """The cotangent or tangents of a relation: labels, shapes, and how to hand them to a function."""
     relation = sides.claim.relation
     if relation in COTANGENTS:
-        is_pair = lambda x: isinstance(x, tuple) and len(x) == 2 and isinstance(x[0], tuple)  # noqa: E731
-        outputs = jax.tree_util.tree_leaves(seen["output"], is_leaf=is_pair)
+        outputs = seen["output"]
         moving = [jnp.issubdtype(d, jnp.inexact) for _, d in outputs]
         treedef = seen["output_tree"]
         names = labelled("cotangent", treedef.unflatten(list(range(len(outputs))))).labels
