@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from verify.evidence import Sample
-from verify.hypotheses.additive import additive, rearranged_and_more, recognised_hand
+from verify.hypotheses.additive import additive, rearranged_and_more
 from verify.hypotheses.candidates import candidates
 from verify.hypotheses.cases import (
     Case,
@@ -28,6 +28,7 @@ from verify.hypotheses.ladder import Found, Stage, View, proportional, rearrange
 from verify.hypotheses.linearity import not_zero_at_zero, of_another_degree
 from verify.hypotheses.partial import condition_on_cases, condition_on_entries, special_entries, wrong_place
 from verify.hypotheses.peel import peel_factor
+from verify.hypotheses.recognised import recognised_hand
 from verify.hypotheses.small import at_size_one
 from verify.record import Diagnosis
 

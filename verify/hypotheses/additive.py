@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from verify.hypotheses.cases import Case, Fit, fit, is_direction
+from verify.hypotheses.cases import Case, Fit, fit
 from verify.hypotheses.chains import chains
-from verify.hypotheses.expressions import (
-    Expr,
-    atoms,
-    common_names,
-    deep_products,
-    functions_in,
-    in_shape,
-    spell,
-)
+from verify.hypotheses.expressions import Expr, atoms, common_names, in_shape
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.numbers import exact_name, number_name
+from verify.hypotheses.recognised import chained, expressed, multiple, replaced_kind
 from verify.hypotheses.scale import Scale, explain, scale_kind, scale_text
 from verify.hypotheses.structure import structures
 from verify.hypotheses.terms import (
     Table,
     differences,
-    fill,
     pairs,
     parallel,
-    probe_of,
     share_in_truth,
     tabulate,
 )
@@ -43,10 +34,10 @@ def additive(cases: Sequence[Case], view: View, deep: bool = True) -> Iterator[F
     if table is None:
         return
     yield from _one_term(cases, view, table)
-    yield from _expressed(cases, view, table, deep)
+    yield from expressed(cases, view, table, deep)
     yield from _exchanged(cases, view, table)
     if deep:
-        yield from _chained(cases, view, table)
+        yield from _product_of_three(cases, view, table)
     yield from _factor_and_term(cases, view, table)
     yield from _two_terms(cases, view, table)
 
@@ -74,13 +65,6 @@ def _with_hand(case: Case, hand: np.ndarray | None) -> Case | None:
     return None if hand is None else replace(case, hand=hand)
 
 
-def _multiple(scale: Scale, expr: Expr) -> str:
-    number, term = scale.name, spell(expr)
-    if number == "1":
-        return term
-    return f"-{term}" if number == "-1" else f"{number} * {term}"
-
-
 def _one_term(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
     """truth - hand = c * term."""
     for index in parallel(table.rows, table.residual)[:_TRIED]:
@@ -97,7 +81,7 @@ def _one_term(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found
 
 def _term_diagnosis(cases, view: View, expr: Expr, scale: Scale, how: Fit, table: Table | None) -> Diagnosis:
     """Missing, too much, with the wrong sign or with a wrong coefficient: by how much of it the truth has."""
-    term = _multiple(scale, expr)
+    term = multiple(scale, expr)
     own = bool({"hand", "truth"} & atoms(expr).keys())
     share = None if own or table is None else _share(expr, table)
     if share is None and not own and table is not None and any(case.sample.intermediates for case in cases):
@@ -125,7 +109,7 @@ def _term_diagnosis(cases, view: View, expr: Expr, scale: Scale, how: Fit, table
             term,
             how.evidence(),
         )
-    extra = _multiple(scale.negated(), expr)
+    extra = multiple(scale.negated(), expr)
     return Diagnosis(
         "extra_term",
         f"has the term {extra} too much: hand - {extra} equals the {view.noun}",
@@ -156,48 +140,8 @@ def _share(expr: Expr, table: Table) -> float | None:
     return None
 
 
-def _expressed(cases: Sequence[Case], view: View, table: Table, deep: bool) -> Iterator[Found]:
-    """Both values are recognised: the hand computes one expression where another one is wanted."""
-
-    def hand(case: Case) -> np.ndarray:
-        return case.hand
-
-    def truth(case: Case) -> np.ndarray:
-        return case.truth
-
-    wanted = _recognised(cases, view, table, truth)
-    got = _recognised(cases, view, table, hand)
-    if deep and (wanted is None or got is None) and len(table.probes) == 1:
-        names = common_names([case for case in cases if case.failed and case.tame])
-        inner = fill(probe_of(table), deep_products(table.probes[0], names))
-        wanted = wanted or _recognised(cases, view, inner, truth)
-        got = got or (_recognised(cases, view, inner, hand) if wanted is not None else None)
-    if wanted is None or got is None or got[0] == wanted[0]:
-        return
-    (expr, scale, how), (true_expr, true_scale, _) = got, wanted
-    mine, true = _multiple(scale, expr), _multiple(true_scale, true_expr)
-    yield Found.one(
-        _replaced_kind(table.probes[0], expr, true_expr),
-        f"is {mine}, but the {view.noun} is {true}",
-        mine,
-        how,
-    )
-
-
-def _recognised(cases, view: View, table: Table, of: Callable[[Case], np.ndarray]):
-    value = table.stack(of)
-    for index in parallel(table.rows, value) if value is not None else []:
-        expr = table.terms[index]
-        if {"hand", "truth"} & atoms(expr).keys():
-            continue
-        for scale, how in scaled(cases, lambda case, expr=expr: (of(case), in_shape(expr, case))):
-            if how.everything and scale.constant != 0:
-                return expr, scale, how
-    return None
-
-
-def _chained(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
-    """Products of three: the residual is one, or hand and truth are two different ones."""
+def _product_of_three(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
+    """The residual is one, or hand and truth are two different ones."""
     if len(table.probes) != 1:
         return
     names = common_names([case for case in cases if case.failed and case.tame])
@@ -212,54 +156,7 @@ def _chained(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]
             if how.everything and scale.constant != 0:
                 yield Found((_term_diagnosis(cases, view, expr, scale, how, None),), how)
                 return
-    wanted = _verified(cases, found["truth"], lambda case: case.truth)
-    got = _verified(cases, found["hand"], lambda case: case.hand) if wanted else None
-    if wanted is None or got is None or wanted[0] == got[0]:
-        return
-    mine, true = _multiple(got[1], got[0]), _multiple(wanted[1], wanted[0])
-    kind = _replaced_kind(table.probes[0], got[0], wanted[0])
-    yield Found.one(kind, f"is {mine}, but the {view.noun} is {true}", mine, got[2])
-
-
-def recognised_hand(cases: Sequence[Case]) -> str | None:
-    """What the hand-written function computes, where that is a short expression."""
-    table = tabulate(cases)
-    if table is None or len(table.probes) != 1:
-        return None
-
-    def hand(case: Case) -> np.ndarray:
-        return case.hand
-
-    names = common_names([case for case in cases if case.failed and case.tame])
-    got = _recognised(cases, View(""), table, hand)
-    got = got or _verified(cases, chains(table.probes[0], names, {"hand": table.hand})["hand"], hand)
-    return None if got is None else _multiple(got[1], got[0])
-
-
-def _verified(cases, exprs: Sequence[Expr], of: Callable[[Case], np.ndarray]):
-    for expr in exprs:
-        for scale, how in scaled(cases, lambda case, expr=expr: (of(case), in_shape(expr, case)), False):
-            if how.everything and scale.constant != 0:
-                return expr, scale, how
-    return None
-
-
-def _replaced_kind(case: Case, mine: Expr, true: Expr) -> str:
-    """What it is to compute ``mine`` in place of ``true``, by the arguments that occur in each."""
-    got, wanted = atoms(mine), atoms(true)
-    directions = {name for name in wanted.keys() | got.keys() if is_direction(name, case.sample)}
-    replaced = bool(wanted - got and got - wanted)
-    if not replaced and any(got[name] != wanted[name] for name in directions):
-        return "cotangent"
-    if functions_in(mine) != functions_in(true) and got == wanted:
-        return "wrong_argument"
-    if got == wanted:
-        written = spell(mine), spell(true)
-        if written[0].count("conj") != written[1].count("conj"):
-            return "conjugate"
-        same_turns = written[0].count(".T") == written[1].count(".T")
-        return "reduction" if same_turns and any("sum" in text for text in written) else "transpose"
-    return "wrong_argument" if replaced else "factor"
+    yield from chained(cases, view, table, found)
 
 
 def _exchanged(cases: Sequence[Case], view: View, table: Table) -> Iterator[Found]:
@@ -276,8 +173,8 @@ def _exchanged(cases: Sequence[Case], view: View, table: Table) -> Iterator[Foun
             mine, true = wrong, right
             if np.real(scale.constant) < 0:
                 scale, mine, true = scale.negated(), right, wrong
-            got, wanted = _multiple(scale, mine), _multiple(scale, true)
-            kind = _replaced_kind(table.probes[0], mine, true)
+            got, wanted = multiple(scale, mine), multiple(scale, true)
+            kind = replaced_kind(table.probes[0], mine, true)
             yield Found.one(
                 kind, f"has the term {got} where the {view.noun} has {wanted}", f"{got} for {wanted}", how
             )
@@ -336,11 +233,11 @@ def _second_term(cases, factor: Scale, coefficient: Scale, expr: Expr, how: Fit)
                 Case(case.sample, case.leaf, hand, case.truth, case.noise, case.tame, case.bad, True)
             )
     if "hand" in atoms(expr) or share_in_truth(corrected) > 0.5:
-        term = _multiple(coefficient, expr)
+        term = multiple(coefficient, expr)
         return Diagnosis(
             "missing_term", f"after that correction, lacks the term {term}", term, how.evidence()
         )
-    term = _multiple(coefficient.negated(), expr)
+    term = multiple(coefficient.negated(), expr)
     return Diagnosis(
         "extra_term", f"after that correction, has the term {term} too much", term, how.evidence()
     )
@@ -406,7 +303,7 @@ def _two_terms(cases: Sequence[Case], view: View, table: Table) -> Iterator[Foun
             kinds = "missing_term" if share_in_truth(cases) > 0.5 else "extra_term"
             said = []
             for scale, expr in zip(solved, (one, two), strict=True):
-                term = _multiple(scale if kinds == "missing_term" else scale.negated(), expr)
+                term = multiple(scale if kinds == "missing_term" else scale.negated(), expr)
                 verb = "lacks the term" if kinds == "missing_term" else "has too much the term"
                 said.append(Diagnosis(kinds, f"{verb} {term}", term, how.evidence()))
             yield Found(

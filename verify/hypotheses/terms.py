@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from verify.hypotheses.candidate_terms import expressions
 from verify.hypotheses.cases import Case, largest
-from verify.hypotheses.expressions import Expr, atoms, common_names, expressions, in_shape
+from verify.hypotheses.expressions import Expr, atoms, common_names, in_shape
 
 _TERMS = 5000
 _STACKED = 16
