@@ -65,7 +65,7 @@ def draw_sizes(
     for _ in range(64):
         axes = [[size_of(a, sizes) for a in shape] for shape in shapes]
         if any(a < 1 for shape in axes for a in shape):
-            sizes = {k: v + 1 for k, v in sizes.items()}
+            sizes = _grown(sizes, [a for shape in shapes for a in shape])
             continue
         largest = max((int(np.prod(shape, dtype=np.int64)) for shape in axes), default=1)
         if largest <= LARGEST_CASE or all(v == 1 for v in sizes.values()):
@@ -78,6 +78,16 @@ def draw_sizes(
     raise SizeError(
         f"no sizes of {', '.join(dims)} make every axis of {', '.join(' '.join(s) for s in shapes)} at least 1"
     )
+
+
+def _grown(sizes: Mapping[str, int], axes: Sequence[str]) -> dict[str, int]:
+    """One size raised so that an axis that is too small ("L-w+1") grows; all of them where no single one helps."""
+    for axis in axes:
+        now = size_of(axis, sizes)
+        for k, v in sizes.items():
+            if now < 1 and size_of(axis, {**sizes, k: v + 1}) > now:
+                return {**sizes, k: v + 1 - now}
+    return {k: v + 1 for k, v in sizes.items()}
 
 
 def _proposal(rng: np.random.Generator, count: int, index: int | None) -> list[int]:
