@@ -1,7 +1,7 @@
 r"""Backpropagation, without touching an index.
 
-A network takes ``a_0 = x`` through ``z_l = W_l a_{l-1} + b_l`` and ``a_l = σ_l(z_l)`` to a loss ``C(a_L,
-y)``. With ``A_l = diag(σ_l'(z_l))`` a change in layer ``l`` reaches the output through a product of
+A network takes ``a_0 = x`` through ``z_l = W_l a_{l-1} + b_l`` and ``a_l = σ_l(z_l)`` to a loss
+``C(a_L, y)``. With ``A_l = diag(σ_l'(z_l))`` a change in layer ``l`` reaches the output through a product of
 matrices,
 
     da_L = A_L W_L ⋯ A_{l+1} W_{l+1} A_l (dW_l a_{l-1} + db_l)

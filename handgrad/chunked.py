@@ -1,8 +1,8 @@
 r"""A linear layer and the softmax cross-entropy in one, without ever holding all the logits.
 
 With a vocabulary of ``k`` classes the logits ``Z = W X`` are ``k × N``, far larger than ``W``, ``X`` and
-their gradients. But column by column the loss is ``logsumexp(z) - z_label`` and its gradient ``g =
-softmax(z) - e_label``, and
+their gradients. But column by column the loss is ``logsumexp(z) - z_label`` and its gradient
+``g = softmax(z) - e_label``, and
 
     dC = tr(Gᵀ (dW X + W dX)) = tr((G Xᵀ)ᵀ dW) + tr((Wᵀ G)ᵀ dX)
 

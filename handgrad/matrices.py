@@ -135,8 +135,8 @@ def quadratic_form_differential(
 def quadratic_form_gradient(
     A: Float[Array, "n n"], x: Float[Array, "n"]
 ) -> tuple[Float[Array, "n n"], Float[Array, "n"]]:
-    """``xᵀ dA x = tr((x xᵀ)ᵀ dA)``; the other two terms are ``((A + Aᵀ) x)ᵀ dx``. ``2 A x`` only if ``A
-    = Aᵀ``."""
+    """``xᵀ dA x = tr((x xᵀ)ᵀ dA)``; the other two terms are ``((A + Aᵀ) x)ᵀ dx``. ``2 A x`` only for a
+    symmetric ``A``."""
     return jnp.outer(x, x), A @ x + A.T @ x
 
 
@@ -149,6 +149,9 @@ def quadratic_form_hessian_product(
 
 
 # --- Solve, inverse, determinant (float32 and float64 only, as JAX's linear algebra) ----------------------
+
+
+SOLVABLE = ("float64", "float32")
 
 
 def invertible(sizes: Mapping[str, int]) -> Any:
@@ -169,7 +172,7 @@ def solve(A: Float[Array, "n n"], B: Float[Array, "n k"]) -> Float[Array, "n k"]
     return jnp.linalg.solve(A, B)
 
 
-@jvp_of(solve, wrt=("A", "B"), given={"A": invertible})
+@jvp_of(solve, wrt=("A", "B"), given={"A": invertible}, dtypes=SOLVABLE)
 def solve_differential(
     A: Float[Array, "n n"], B: Float[Array, "n k"], *, dA: Float[Array, "n n"], dB: Float[Array, "n k"]
 ) -> Float[Array, "n k"]:
@@ -178,7 +181,7 @@ def solve_differential(
     return solve(A, dB - dA @ Z)
 
 
-@vjp_of(solve, wrt=("A", "B"), given={"A": invertible})
+@vjp_of(solve, wrt=("A", "B"), given={"A": invertible}, dtypes=SOLVABLE)
 def solve_vjp(
     A: Float[Array, "n n"], B: Float[Array, "n k"], *, cotangent: Float[Array, "n k"]
 ) -> tuple[Float[Array, "n n"], Float[Array, "n k"]]:
@@ -192,14 +195,14 @@ def inverse(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return jnp.linalg.solve(A, jnp.eye(A.shape[0], dtype=A.dtype))
 
 
-@jvp_of(inverse, wrt="A", given={"A": invertible})
+@jvp_of(inverse, wrt="A", given={"A": invertible}, dtypes=SOLVABLE)
 def inverse_differential(A: Float[Array, "n n"], *, dA: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """From ``A A⁻¹ = I``: ``d(A⁻¹) = -A⁻¹ dA A⁻¹``."""
     Z = inverse(A)
     return -Z @ dA @ Z
 
 
-@vjp_of(inverse, wrt="A", given={"A": invertible})
+@vjp_of(inverse, wrt="A", given={"A": invertible}, dtypes=SOLVABLE)
 def inverse_vjp(A: Float[Array, "n n"], *, cotangent: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """``-tr(Cᵀ Z dA Z) = tr((-Zᵀ C Zᵀ)ᵀ dA)`` with ``Z = A⁻¹``."""
     Z = inverse(A)
@@ -211,19 +214,19 @@ def log_determinant(A: Float[Array, "n n"]) -> Float[Array, ""]:
     return jnp.linalg.slogdet(A)[1]
 
 
-@jvp_of(log_determinant, wrt="A", given={"A": invertible})
+@jvp_of(log_determinant, wrt="A", given={"A": invertible}, dtypes=SOLVABLE)
 def log_determinant_differential(A: Float[Array, "n n"], *, dA: Float[Array, "n n"]) -> Float[Array, ""]:
     """Jacobi's formula, ``d log |det A| = tr(A⁻¹ dA)``."""
     return jnp.trace(solve(A, dA))
 
 
-@gradient_of(log_determinant, wrt="A", given={"A": invertible})
+@gradient_of(log_determinant, wrt="A", given={"A": invertible}, dtypes=SOLVABLE)
 def log_determinant_gradient(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """Read off ``tr(A⁻¹ dA)``: the gradient is ``A⁻ᵀ``."""
     return inverse(A).T
 
 
-@hvp_of(log_determinant, wrt="A", given={"A": invertible})
+@hvp_of(log_determinant, wrt="A", given={"A": invertible}, dtypes=SOLVABLE)
 def log_determinant_hessian_product(
     A: Float[Array, "n n"], *, dA: Float[Array, "n n"]
 ) -> Float[Array, "n n"]:
@@ -236,7 +239,7 @@ def log_diagonal(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
     return jnp.sum(jnp.log(jnp.diagonal(A)))
 
 
-@at_most(log_diagonal, dtypes=("float64", "float32"))
+@at_most(log_diagonal, dtypes=SOLVABLE)
 def hadamard_inequality(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
     """``log det A ≤ tr log diag(A)`` for a positive definite ``A``: of given sides, a box has the largest
     volume.

@@ -41,8 +41,8 @@ class Layer(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """What a forward pass leaves behind: ``z = (z_1, …, z_L)`` and ``a = (a_0, …, a_L)``, with ``a_0 =
-    x``."""
+    """What a forward pass leaves behind: ``z = (z_1, …, z_L)`` and ``a = (a_0, …, a_L)``, where
+    ``a_0 = x``."""
 
     z: tuple[Array, ...]
     a: tuple[Array, ...]

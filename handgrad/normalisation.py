@@ -4,8 +4,8 @@ As the field writes them, these work along the *last* axis: a feature vector is 
 leading axis is a batch. (The losses, in ``handgrad.losses``, keep the column convention.)
 
 A softmax ``s = softmax(x)`` has ``ds = s ⊙ (dx - ⟨s, dx⟩)``, where ``⟨·,·⟩`` is the inner product along the
-axis: the matrix ``diag(s) - s sᵀ``, symmetric, so that the VJP is the same map. A normalisation ``x̂ = x /
-scale`` removes from ``dx`` what its constraints hold fixed, and again the map is symmetric.
+axis: the matrix ``diag(s) - s sᵀ``, symmetric, so that the VJP is the same map. A normalisation
+``x̂ = x / scale`` removes from ``dx`` what its constraints hold fixed, and again the map is symmetric.
 
 Sources: Ba, Kiros and Hinton, *Layer normalization* (2016); Zhang and Sennrich, *Root mean square layer
 normalization* (2019).
@@ -129,23 +129,29 @@ def standardise(x: Rows) -> Rows:
     return centred * jax.lax.rsqrt(_mean(centred * centred) + 1e-5)
 
 
+def _unit_differential(c: Rows, dc: Rows, epsilon: float) -> Rows:
+    """``d(r c)`` for ``r = 1 / √(mean c² + ε)``: ``r dc + dr c`` with
+    ``dr = -r mean(c ⊙ dc) / (mean c² + ε)``.
+
+    The map from ``dc`` is ``r I`` plus a multiple of ``c cᵀ``: symmetric, and so its own transpose.
+    """
+    square = _mean(c * c) + epsilon
+    r = jax.lax.rsqrt(square)
+    return r * dc - r / square * _mean(c * dc) * c
+
+
 @jvp_of(standardise, wrt="x")
 def standardise_differential(x: Rows, *, dx: Rows) -> Rows:
-    """With ``r = 1 / √(var + ε)`` and ``c = x - mean x``: ``dc = dx - mean dx`` and ``dr = -r³ mean(c ⊙
-    dc)``.
-
-    So ``dx̂ = r (dc - x̂ mean(x̂ ⊙ dc))``: the mean goes, then the part of ``dx`` along ``x̂``.
-    """
-    centred, dcentred = x - _mean(x), dx - _mean(dx)
-    r = jax.lax.rsqrt(_mean(centred * centred) + 1e-5)
-    unit = r * centred
-    return r * (dcentred - unit * _mean(unit * dcentred))
+    """Centre, then scale: with ``P u = u - mean u``, ``c = P x`` and ``dc = P dx``, the differential of
+    ``r c``."""
+    return _unit_differential(x - _mean(x), dx - _mean(dx), 1e-5)
 
 
 @vjp_of(standardise, wrt="x")
 def standardise_vjp(x: Rows, *, cotangent: Rows) -> Rows:
-    """The map ``dx ↦ dx̂`` is symmetric, centring included: the same, applied to the cotangent."""
-    return standardise_differential(x, dx=cotangent)
+    """The transpose takes the two steps in the other order, each symmetric: scale, then centre."""
+    scaled = _unit_differential(x - _mean(x), cotangent, 1e-5)
+    return scaled - _mean(scaled)
 
 
 def layer_norm(x: Rows, gain: Float[Array, "n"], bias: Float[Array, "n"]) -> Rows:
@@ -175,12 +181,11 @@ def rms_norm(x: Rows, gain: Float[Array, "n"]) -> Rows:
 
 @vjp_of(rms_norm, wrt=("x", "gain"))
 def rms_norm_vjp(x: Rows, gain: Float[Array, "n"], *, cotangent: Rows) -> tuple[Rows, Float[Array, "n"]]:
-    """As layer norm without the centring: with ``x̂ = r x``, ``r (g - x̂ mean(x̂ ⊙ g))`` where ``g =
-    gain ⊙ C``."""
+    """As layer norm without the centring, applied to ``gain ⊙ C``."""
     rows = tuple(range(x.ndim - 1))
-    r = jax.lax.rsqrt(_mean(x * x) + 1e-6)
-    unit, g = r * x, cotangent * gain.reshape((1,) * len(rows) + (-1,))
-    return r * (g - unit * _mean(unit * g)), jnp.sum(cotangent * unit, axis=rows)
+    unit = x * jax.lax.rsqrt(_mean(x * x) + 1e-6)
+    scaled = cotangent * gain.reshape((1,) * len(rows) + (-1,))
+    return _unit_differential(x, scaled, 1e-6), jnp.sum(cotangent * unit, axis=rows)
 
 
 @equal_to(standardise)

@@ -22,8 +22,8 @@ def with_gradient(
     """``reference`` as a function whose ``jax.grad`` is ``hand``.
 
     ``hand`` takes the arguments of the scalar-valued ``reference`` and returns its gradient with respect to
-    ``wrt`` (the first argument unless named; a tuple of gradients for a tuple of names), or ``(value,
-    gradient)``, as ``jax.value_and_grad`` does: the structure tells which. In its other arguments the
+    ``wrt`` (the first argument unless named; a tuple of gradients for a tuple of names), or
+    ``(value, gradient)``, as ``jax.value_and_grad`` does: the structure tells which. In its other arguments the
     function is differentiated by JAX, as before, and only if somebody asks for that.
 
     Static arguments (strings, flags, whole numbers, functions) pass through. The result works under
