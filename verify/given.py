@@ -68,7 +68,8 @@ def draw_examples(
     )
     @hypothesis.given(st.data())
     def collect(data: Any) -> None:
-        chosen = sizes[len(found) % len(sizes)]
+        # Drawn, so that a narrow strategy (two options) is tried at many sizes all the same.
+        chosen = sizes[data.draw(st.sampled_from(range(len(sizes))))]
         drawn: dict[str, Any] = {}
         for spec in specs:
             value = data.draw(strategy_of(spec, chosen))
