@@ -13,6 +13,7 @@ import inspect
 import pkgutil
 import sys
 import traceback
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -68,7 +69,7 @@ def _file(place: str) -> ModuleType:
         known = getattr(sys.modules[name], "__file__", None)
         if known and Path(known).resolve() == resolved:
             return sys.modules[name]
-        name = f"{name}_{abs(hash(str(resolved))) % 10**6}"
+        name = f"{name}_{zlib.crc32(str(resolved).encode()):08x}"  # the same in every process
     spec = importlib.util.spec_from_file_location(name, resolved)
     if spec is None or spec.loader is None:
         raise TargetError(f"{place}: is no Python file; wanted path.py, pkg.mod or path.py::name")
