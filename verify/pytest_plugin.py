@@ -56,8 +56,9 @@ def _seconds(text: str) -> float:
 def pytest_configure(config: pytest.Config) -> None:
     if not config.option.verify:
         return
-    if config.option.verify_seed is None:  # workers of xdist receive the options of their controller
-        config.option.verify_seed = secrets.randbelow(2**32)
+    if config.option.verify_seed is None:
+        told = getattr(config, "workerinput", {}).get("verify_seed")
+        config.option.verify_seed = secrets.randbelow(2**32) if told is None else told
     if config.args_source != pytest.Config.ArgsSource.ARGS:
         config.args = []  # no path was typed: the claims alone
     config.pluginmanager.register(_Claims(config), "verify-claims")
@@ -73,6 +74,11 @@ class _Claims:
     def pytest_report_header(self) -> str:
         targets, repeats = ", ".join(self.targets), f"--verify-seed {self.seed} repeats them"
         return f"verify: {targets}; {self.cases:,} cases a claim, seed {self.seed} ({repeats})"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """The workers of xdist judge the cases of their controller's seed."""
+        node.workerinput["verify_seed"] = self.seed
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
