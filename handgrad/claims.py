@@ -144,7 +144,7 @@ def _claim(
 def _decorator(relation: Relation, summary: str, differentiates: bool) -> Callable[..., Any]:
     if differentiates:
 
-        def decorator(
+        def differentiating(
             reference: Callable[..., Any],
             *,
             wrt: str | Iterable[str],
@@ -157,21 +157,23 @@ def _decorator(relation: Relation, summary: str, differentiates: bool) -> Callab
             return _claim(
                 relation, reference, wrt=wrt, given=given, name=name, expect=expect, dtypes=dtypes, **place
             )
-    else:
 
-        def decorator(  # type: ignore[misc]
-            reference: Callable[..., Any],
-            *,
-            given: Mapping[str | tuple[str, ...], Any] | None = None,
-            name: str | None = None,
-            expect: str | None = None,
-            dtypes: str | Iterable[str] | None = None,
-            **place: str,
-        ) -> Callable[[F], F]:
-            return _claim(relation, reference, given=given, name=name, expect=expect, dtypes=dtypes, **place)
+        differentiating.__doc__ = summary
+        return differentiating
 
-    decorator.__doc__ = summary
-    return decorator
+    def comparing(
+        reference: Callable[..., Any],
+        *,
+        given: Mapping[str | tuple[str, ...], Any] | None = None,
+        name: str | None = None,
+        expect: str | None = None,
+        dtypes: str | Iterable[str] | None = None,
+        **place: str,
+    ) -> Callable[[F], F]:
+        return _claim(relation, reference, given=given, name=name, expect=expect, dtypes=dtypes, **place)
+
+    comparing.__doc__ = summary
+    return comparing
 
 
 gradient_of = _decorator(

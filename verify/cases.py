@@ -199,7 +199,7 @@ class Draws:
             sizes = [draw_sizes(rng, self.signature.dims, specs, i) for i in range(GIVEN_EXAMPLES)]
             examples = draw_examples(self.given, sizes, seed=int(rng.integers(2**31)), count=GIVEN_EXAMPLES)
             variants = self.variants()
-            self._pool = grouped(self, examples, variants)
+            self._pool = list(grouped(self, examples, variants))
         return self._pool
 
     def _plain_leaves(self) -> list[Leaf]:

@@ -47,7 +47,8 @@ def judge_data(name: str, seed: int, told: Told = lambda done: None) -> tuple[li
     try:
         import sklearn  # noqa: F401
     except ImportError:
-        raise DataError("the data come with scikit-learn, which is not installed: pip install 'handgrad[train]'") from None
+        message = "the data come with scikit-learn, which is not installed: pip install 'handgrad[train]'"
+        raise DataError(message) from None
     return DATA[name](seed, told)
 
 
@@ -83,7 +84,8 @@ def _network(seed: int, told: Told) -> tuple[list[Judged], dict[str, Any]]:
         told(len(judged))
     facts["network"] = (
         f"widths {'-'.join(map(str, WIDTHS))}, {', '.join(ACTIVATIONS)}, {LOSS}; {STEPS} jit-compiled steps of "
-        f"{BATCH} columns with the hand-written gradient, float32; {X.shape[1]} training and {X_test.shape[1]} test columns"
+        f"{BATCH} columns with the hand-written gradient, float32; "
+        f"{X.shape[1]} training and {X_test.shape[1]} test columns"
     )
     return judged, facts
 

@@ -22,7 +22,7 @@ def environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
         "devices": [f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()],
-        "matmul precision": str(jax.config.jax_default_matmul_precision or "default"),
+        "matmul precision": str(getattr(jax.config, "jax_default_matmul_precision", None) or "default"),
         "git": _commit(),
     }
 

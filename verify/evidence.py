@@ -14,9 +14,10 @@ class Sample:
 
     ``inputs`` maps argument names (``"params[0].W"`` for a leaf of a pytree) to arrays and numbers, static
     options included; a cotangent is ``"cotangent"`` (or ``"cotangent[0]"``), a tangent ``"dW"``.
-    ``hand``, ``reference`` and ``truth`` are flat tuples of arrays, one per output leaf, in float64 (complex128); ``truth`` is
-    the oracle's value where it was computed (NaN elsewhere). ``failed`` says that this sample differs from the truth by more
-    than arithmetic explains. ``intermediates`` are named values of the reference's own program at this case, where known.
+    ``hand``, ``reference`` and ``truth`` are flat tuples of arrays, one per output leaf, in float64 (complex128);
+    ``truth`` is the oracle's value where it was computed (NaN elsewhere). ``failed`` says that this sample differs
+    from the truth by more than arithmetic explains. ``intermediates`` are named values of the reference's own
+    program at this case, where known.
     """
 
     case_id: str

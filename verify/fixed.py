@@ -59,7 +59,8 @@ class FixedDraws(Draws):
         for leaf, x in zip(self.structure.leaves, self.values, strict=True):
             target = leaf.in_dtype(dtype)
             moved = x if index == 0 or self.only or x.dtype.kind in "iub" else _moved(rng, x)
-            values.append(to_dtype(moved, target) if leaf.kind == "float" else np.asarray(moved).astype(numpy_dtype(target)))
+            floating = leaf.kind == "float"
+            values.append(to_dtype(moved, target) if floating else np.asarray(moved).astype(numpy_dtype(target)))
         return Case(self.case_id(index, dtype), index, self.structure, {}, tuple(values), dtype)
 
 

@@ -104,7 +104,7 @@ class _Examination:
     def _side(self, program: Any) -> tuple[np.ndarray, ...] | None:
         """A side in ball arithmetic; None where its branches cannot be decided there."""
         try:
-            return program.link(ball(self.bits))(self.case.dims, [*self.oracle.inputs, *self.oracle.extra])
+            return program.link(ball(self.bits or BITS))(self.case.dims, [*self.oracle.inputs, *self.oracle.extra])
         except Untranslatable:
             raise
         except NO_FORM:
@@ -269,7 +269,7 @@ class _Examination:
                     continue
                 for _ in range(3):
                     try:
-                        moved = program.link(ball(self.bits, literal_noise=rng))(self.case.dims, inputs)
+                        moved = program.link(ball(self.bits or BITS, literal_noise=rng))(self.case.dims, inputs)
                     except NO_FORM:
                         continue
                     for i, (m, b) in enumerate(zip(moved, base, strict=True)):
@@ -284,7 +284,7 @@ class _Examination:
             hand, bound = self.hand[leaf][at], self.reference[leaf][at]
             return "agrees" if hand <= bound + RESOLUTION * abs(bound) else "wrong"
         hand, bound = (np.asarray(x[leaf], dtype=object)[at] for x in (self.exact_hand, self.exact_reference))
-        gap = hand - bound
+        gap: Any = hand - bound
         if not gap.is_finite():
             return "uncounted" if self.hand[leaf][at] <= self.reference[leaf][at] else "undecided"
         slack = EQUAL * float(abs(bound).mid()) + float(gap.rad()) + self._constants(leaf, at)

@@ -28,6 +28,7 @@ from verify.engine import Arrays, Engine
 from verify.evidence import Sample
 from verify.formula import Examined
 from verify.record import WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
+from verify.intermediates import intermediates_of
 from verify.program import Untranslatable
 from verify.shrink import shrink
 from verify.signature import SignatureError
@@ -292,6 +293,7 @@ class _Judging:
         return Sample(
             seen.case.id, dict(seen.case.dims), named_inputs(self._engine(), seen.case), hand,
             seen.reference, truth, failed, seen.case.dtype if failed else "float64",
+            intermediates_of(self._engine(), seen.case),
         )  # fmt: skip
 
     def _loses(

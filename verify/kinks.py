@@ -76,7 +76,7 @@ class Surroundings:
 
     def _samples(self, directions: Any) -> Iterator[np.ndarray]:
         """The derivative at points shifted at random, or along some entries with a little noise elsewhere."""
-        if self.program is None:
+        if self.program is None or self.oracle.bits is None:
             return
         before = ctx.prec
         ctx.prec = self.oracle.bits

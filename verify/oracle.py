@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -207,8 +208,8 @@ class Oracle:
         steps = [self._step(scale, k) for k in (6, 9, 12, 15, 18)]
         ups, downs = [np.asarray(line(s)) for s in steps], [np.asarray(line(-s)) for s in steps]
         centres = [(u - d) / (2 * s) for u, d, s in zip(ups, downs, steps, strict=True)]
-        better = [(64 * b - a) / 63 for a, b in zip(centres, centres[1:], strict=False)]
-        gaps = np.stack([np.abs(b - a) for a, b in zip(better, better[1:], strict=False)])
+        better = [(64 * b - a) / 63 for a, b in pairwise(centres)]
+        gaps = np.stack([np.abs(b - a) for a, b in pairwise(better)])
         gaps = np.where(np.isfinite(gaps), gaps, np.inf)
         best = np.argmin(gaps, axis=0)
         value = np.choose(best, np.stack(better[1:]))
@@ -218,7 +219,8 @@ class Oracle:
         jump = np.abs(right - left)
         jump0 = np.abs((ups[1] - middle) / steps[1] - (middle - downs[1]) / steps[1])
         kink = (jump > 2.0**-4 * jump0) & (jump > 2.0**-10 * (np.abs(right) + np.abs(left))) & (jump > 8 * noise)
-        return Truth(*(np.asarray(a, np.float64) for a in (value, error, left, right)), np.asarray(kink))
+        numbers = [np.asarray(a, np.float64) for a in (value, error, left, right)]
+        return Truth(numbers[0], numbers[1], numbers[2], numbers[3], np.asarray(kink))
 
 
 def to_balls(x: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def evaluate(engine: Engine, case: Case, backend: str, mode: str) -> tuple[Array
 
 
 def _same(now: np.ndarray, before: Any) -> bool:
-    if before is None or isinstance(before, Mapping) and "shape" in before:  # a summary of a large array
+    if before is None or (isinstance(before, Mapping) and "shape" in before):  # a summary of a large array
         return before is not None and list(before["shape"]) == list(now.shape)
     return bool(np.array_equal(now, _numbers(before, now.dtype), equal_nan=True))
 

@@ -250,7 +250,7 @@ def _axis(token: str, where: str) -> Axis:
 def _tree(annotation: Any, where: str) -> TreeSpec | None:
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in (tuple, list) and args:
-        if len(args) == 2 and args[1] is Ellipsis or origin is list:
+        if origin is list or (len(args) == 2 and args[1] is Ellipsis):
             args = (args[0],) * 2
         labels = tuple(f"[{i}]" for i in range(len(args)))
         children = tuple(read(a, f"{where}{k}") for a, k in zip(args, labels, strict=True))

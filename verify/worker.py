@@ -12,7 +12,7 @@ import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,20 @@ class Loaded:
     problems: tuple[str, ...]
 
 
-def send(stream: BinaryIO, message: Any) -> None:
+def send(stream: IO[bytes], message: Any) -> None:
     data = pickle.dumps(message)
     rest = memoryview(struct.pack("<Q", len(data)) + data)
     while rest:
         rest = rest[stream.write(rest) :]
 
 
-def receive(stream: BinaryIO) -> Any:
+def receive(stream: IO[bytes]) -> Any:
     """The next message; EOFError when the other side is gone."""
     (size,) = struct.unpack("<Q", _exactly(stream, 8))
     return pickle.loads(_exactly(stream, size))
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes:
+def _exactly(stream: IO[bytes], size: int) -> bytes:
     """Reads from an unbuffered stream: what a buffer had swallowed, a selector would not see."""
     parts, missing = [], size
     while missing:
@@ -69,7 +69,7 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 class Worker:
     """Loads targets and judges claims on request."""
 
-    def __init__(self, out: BinaryIO):
+    def __init__(self, out: IO[bytes]):
         self.out = out
         self.targets: list[list[Any]] = []
 
