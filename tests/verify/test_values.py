@@ -105,7 +105,7 @@ def share(arrays, predicate):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_breaks_gradients_is_drawn_from_real(dtype):
-    """Each in at least one array of a hundred."""
+    """Each in at least one array of two hundred."""
     seen = [wide(x) for x in many(real, dtype, count=600)]
     wanted = {
         "a zero": lambda x: (x == 0).any(),
@@ -123,7 +123,7 @@ def test_what_breaks_gradients_is_drawn_from_real(dtype):
         "both signs": lambda x: (x > 0).any() and (x < 0).any(),
     }
     for name, predicate in wanted.items():
-        assert share(seen, predicate) > 0.01, name
+        assert share(seen, predicate) > 0.005, name
     assert share(seen, lambda x: (x == 0).any()) < 0.6  # and most are ordinary
 
 
