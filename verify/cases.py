@@ -90,7 +90,7 @@ class Draws:
         self.number = self._number()
         self.given = [s for s in dict.fromkeys(self.signature.arguments.values()) if isinstance(s, GivenSpec)]
         self._structures: dict[Any, Structure] = {}
-        self._pool: list[tuple[dict[str, int], list[Any]]] | None = None
+        self._pool: list[Any] | None = None
 
     def _number(self) -> int:
         """The claim as a number: its own stream of randomness."""
@@ -199,7 +199,7 @@ class Draws:
             sizes = [draw_sizes(rng, self.signature.dims, specs, i) for i in range(GIVEN_EXAMPLES)]
             examples = draw_examples(self.given, sizes, seed=int(rng.integers(2**31)), count=GIVEN_EXAMPLES)
             variants = self.variants()
-            self._pool = list(grouped(self, examples, variants))
+            self._pool = grouped(self, examples, variants)
         return self._pool
 
     def _plain_leaves(self) -> list[Leaf]:

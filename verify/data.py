@@ -79,7 +79,7 @@ def _network(seed: int, told: Told) -> tuple[list[Judged], dict[str, Any]]:
         at = (params, X[:, columns], Y[:, columns], ACTIVATIONS, LOSS)
         judged.append(_at(replace(claim, name=f"digits, {when}"), at, seed))
         accuracy = _accuracy(params, X_test, labels)
-        mean = float(loss(params, X, Y)) / X.shape[1]
+        mean = float(loss(params, jnp.asarray(X), jnp.asarray(Y))) / X.shape[1]
         facts[f"network {when}"] = f"test accuracy {accuracy:.1%}, mean training loss {mean:.4f}"
         told(len(judged))
     facts["network"] = (
@@ -110,7 +110,7 @@ def _training(X: np.ndarray, Y: np.ndarray, seed: int) -> Iterator[tuple[int, An
     yield STEPS, params, float(value)
 
 
-def _accuracy(params: Any, X: np.ndarray, labels: np.ndarray) -> float:
+def _accuracy(params: Any, X: Any, labels: np.ndarray) -> float:
     from handgrad.backpropagation import forward
 
     output = forward(params, X, ACTIVATIONS).a[-1]
@@ -133,7 +133,7 @@ def _ridge(seed: int, told: Told) -> tuple[list[Judged], dict[str, Any]]:
     from sklearn.datasets import load_diabetes
     from sklearn.linear_model import Ridge
 
-    features, target = load_diabetes(return_X_y=True)
+    features, target = map(np.asarray, load_diabetes(return_X_y=True))
     X, Y = features.T, (target - target.mean())[None, :]
     judged, gaps = [], []
     claim = _claim("diabetes", ridge_gradient, ridge_loss, "W", "gradient")

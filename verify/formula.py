@@ -281,10 +281,11 @@ class _Examination:
 
     def _at_most(self, leaf: int, at: Any) -> str:
         if self.exact_hand is None or self.exact_reference is None:
-            hand, bound = self.hand[leaf][at], self.reference[leaf][at]
-            return "agrees" if hand <= bound + RESOLUTION * abs(bound) else "wrong"
-        hand, bound = (np.asarray(x[leaf], dtype=object)[at] for x in (self.exact_hand, self.exact_reference))
-        gap: Any = hand - bound
+            value, limit = self.hand[leaf][at], self.reference[leaf][at]
+            return "agrees" if value <= limit + RESOLUTION * abs(limit) else "wrong"
+        hand: Any = np.asarray(self.exact_hand[leaf], dtype=object)[at]
+        bound: Any = np.asarray(self.exact_reference[leaf], dtype=object)[at]
+        gap = hand - bound
         if not gap.is_finite():
             return "uncounted" if self.hand[leaf][at] <= self.reference[leaf][at] else "undecided"
         slack = EQUAL * float(abs(bound).mid()) + float(gap.rad()) + self._constants(leaf, at)
