@@ -345,6 +345,8 @@ class _Judging:
         """A formula whose sizes clash is wrong; any other exception means that it could not be judged."""
         text = str(error)
         message = f"the hand-written function raised {text}"
+        if text.startswith("WrongDtype: "):
+            message = f"the hand-written function {text.removeprefix('WrongDtype: ')}"
         kind = text.split(":", 1)[0]
         if kind in ("TypeError", "ValueError", "ScopedBroadcastError", "IndexError") and (
             _SIZES_CLASH.search(text) and "argument" not in text and "Tracer" not in text

@@ -208,10 +208,12 @@ def _call(function: Callable[..., Any]) -> Callable[..., Any]:
     parameters = inspect.signature(function).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     by_position = any(p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL) for p in parameters.values())
+    in_order = [k for k, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
 
     def call(arguments: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> Any:
         extra = extra or {}
-        if by_position or not (takes_any or set(arguments) <= set(parameters)):
+        ordered = in_order[: len(arguments)] == list(arguments)  # what jax.grad returns takes no names
+        if ordered or by_position or not (takes_any or set(arguments) <= set(parameters)):
             return function(*arguments.values(), **extra)
         return function(**arguments, **extra)
 

@@ -83,6 +83,8 @@ class Traced:
     """Why the outputs cannot be compared at all."""
     reason: str | None = None
     """Why the trace is not symbolic."""
+    stops: bool = False
+    """Whether the primal holds a stop_gradient: then what its author means is the derivative that JAX takes."""
 
 
 @contextmanager
@@ -238,6 +240,8 @@ def _trace(
             seen["hand"] = seen["reference"]
         except Exception as error:
             raise HandRaised(_first_line(error)) from error
+    if (wrong_kind := _no_numbers(hand_jaxpr, reference_jaxpr)) is not None:
+        raise HandRaised(f"WrongDtype: {wrong_kind}")
     if mismatch is None and len(hand_jaxpr.out_avals) != len(reference_jaxpr.out_avals):
         mismatch = (
             f"returns {len(hand_jaxpr.out_avals)} arrays ({', '.join(seen['hand'])}), "
@@ -269,7 +273,29 @@ def _trace(
         wrt=tuple(labels.index(k) for part in known.moving.values() for k in part.labels),
         mismatch=mismatch,
         reason=opaque or reason,
+        stops=_stops(primal_jaxpr.jaxpr),
     )
+
+
+def _stops(jaxpr: Any) -> bool:
+    """Whether a stop_gradient stands anywhere in a jaxpr."""
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "stop_gradient":
+            return True
+        for value in eqn.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns") and _stops(inner):
+                    return True
+    return False
+
+
+def _no_numbers(hand: Any, reference: Any) -> str | None:
+    """Outputs that are not even of the kind of dtype wanted: whole numbers where floats are."""
+    for got, wanted in zip(hand.out_avals, reference.out_avals, strict=False):
+        if jnp.issubdtype(wanted.dtype, jnp.inexact) and not jnp.issubdtype(got.dtype, jnp.inexact):
+            return f"returns {got.dtype} where {wanted.dtype} is wanted: return floating-point numbers"
+    return None
 
 
 def _extra(

@@ -17,7 +17,7 @@ from handgrad.domains import Domain
 SPECIAL = np.array([0.0, 0.0, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 1.5, -0.25])
 REGIMES = ("ordinary", "integers", "special", "scaled", "saturating", "spread", "constant", "zero", "duplicated")
 WEIGHTS = np.cumsum([0.40, 0.14, 0.14, 0.09, 0.09, 0.05, 0.03, 0.02, 0.04])
-WIDEST = {"float64": 22.0, "float32": 22.0, "bfloat16": 22.0, "float16": 5.0}
+WIDEST = {"float64": 22.0, "float32": 22.0, "bfloat16": 22.0, "float16": 6.0}
 LARGEST = {"float64": 700.0, "float32": 90.0, "bfloat16": 90.0, "float16": 30.0}
 
 
@@ -122,7 +122,7 @@ def _real(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plain: b
     if regime == "special":
         return np.where(rng.random(shape) < 0.5, rng.choice(SPECIAL, shape), x)
     if regime == "scaled":
-        return x * 10.0 ** (rng.uniform(-3, 3) / (2 if dtype == "float16" else 1))
+        return x * 10.0 ** (rng.uniform(-3, 3) / (1.5 if dtype == "float16" else 1))
     if regime == "saturating":
         return x * LARGEST[dtype] / rng.choice([2.0, 8.0, 20.0])
     if regime == "spread":
@@ -147,7 +147,7 @@ def _positive(
     if kind < 0.25:
         x = np.where(rng.random(shape) < 0.5, rng.choice([1.0, 2.0, 0.5, 3.0], shape), x)
     elif kind < 0.40:
-        x = x * 10.0 ** (rng.uniform(-3, 3) / (2 if dtype == "float16" else 1))
+        x = x * 10.0 ** (rng.uniform(-3, 3) / (1.5 if dtype == "float16" else 1))
     elif kind < 0.50:
         widest = WIDEST[dtype] * rng.choice([0.4, 1.0, 2.0])
         x = 2.0 ** rng.uniform(-widest, widest, shape)

@@ -203,7 +203,6 @@ def test_both_wrong_alike_is_wrong_and_the_note_says_so():
     assert any("the reference is wrong" in note for note in outcome.notes), outcome.notes
 
 
-@pytest.mark.xfail(strict=True, reason="the oracle differentiates through stop_gradient")
 def test_stop_gradient_is_the_authors_intent():
     def reference(x: N) -> Float[Array, ""]:
         return jnp.sum(jax.lax.stop_gradient(x) * x)
