@@ -126,11 +126,17 @@ def neighbours(case: Case, result: complex) -> list[Case]:
     rng = np.random.default_rng(case.index)
 
     def moved(v: np.ndarray, domain: Domain = real) -> np.ndarray:
-        if v.dtype.kind in "iub" or domain.kind in ("one_hot", "orthogonal", "spd", "symmetric"):
+        if v.dtype.kind in "iub" or domain.kind == "one_hot":
             return v
         dtype = str(v.dtype)
         wide = v.astype(np.complex128 if v.dtype.kind == "c" else np.float64)
         distance = 2 * precision(dtype).roundoff ** 0.25
+        if domain.kind in ("spd", "symmetric"):  # a congruence keeps both
+            d = 1 + distance * rng.uniform(-1, 1, v.shape[:-1])
+            return to_dtype(wide * (d[..., :, None] * d[..., None, :]), dtype)
+        if domain.kind == "orthogonal":
+            q, r = np.linalg.qr(wide + distance * rng.uniform(-1, 1, v.shape))
+            return to_dtype(q * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :], dtype)
         x = wide * (1 + distance * rng.uniform(-1, 1, v.shape))
         if domain.kind == "real" and not zeros_stay and v.size > 1:
             x = np.where(wide == 0, distance * np.abs(wide).max() * rng.uniform(-1, 1, v.shape), x)

@@ -78,7 +78,7 @@ def breadth(
     suspects: list[tuple[float, Case, Arrays, tuple[str, int, tuple[int, ...], float]]] = []
     entries = 0
     for index in range(cases):
-        if stop() or entries > ENTRIES_BUDGET and index >= FEWEST_CASES:
+        if stop() or (entries > ENTRIES_BUDGET and index >= FEWEST_CASES):
             break
         case = engine.case(index, dtype)
         traced = engine.formula(case)
@@ -184,7 +184,8 @@ def _lost_in_float64(engine: Engine, seen: Breadth, here: Seen, examined: Examin
         return
     found, _ = suspicions(here.hand, here.reference, truth, p)
     for suspicion in found:
-        loss = confirm(engine.wide, lambda c: _twice(_truth_of(engine, c) or truth), here.case, suspicion, p, engine.usual_size)
+        exactly = lambda c: _twice(_truth_of(engine, c) or truth)  # noqa: E731
+        loss = confirm(engine.wide, exactly, here.case, suspicion, p, engine.usual_size)
         if loss:
             seen.losses.append((here.case, loss))
 

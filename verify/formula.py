@@ -186,9 +186,9 @@ class _Examination:
         value, kink = truth.value.reshape(-1)[position], truth.kink.reshape(-1)[position]
         if self.relation == "at_most":
             return self._at_most(leaf, at)
-        if self.traced.stops and (meant := self._as_meant(leaf, at)) is not None:
-            if meant == "agrees" or not kink:
-                return meant
+        meant = self._as_meant(leaf, at) if self.traced.stops else None
+        if meant == "agrees" or (meant is not None and not kink):
+            return meant
         if kink:
             return self._kink(leaf, at, truth, position)
         if not np.isfinite(value):

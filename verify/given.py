@@ -36,6 +36,7 @@ def draw_examples(
 ) -> list[tuple[Mapping[str, int], dict[str, Any]]]:
     """Draws from every strategy together; a function of the sizes is called with drawn sizes first."""
     import hypothesis
+    from hypothesis.errors import Unsatisfiable
     from hypothesis import strategies as st
 
     def strategy_of(spec: GivenSpec, chosen: Mapping[str, int]) -> Any:
@@ -63,7 +64,7 @@ def draw_examples(
         database=None,
         deadline=None,
         phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=list(hypothesis.HealthCheck),  # pyright: ignore[reportArgumentType]
         derandomize=False,
     )
     @hypothesis.given(st.data())
@@ -83,7 +84,7 @@ def draw_examples(
             drawn.update(zip(spec.names, value, strict=True))
         found.append((chosen, drawn))
 
-    with suppress(hypothesis.errors.Unsatisfiable):
+    with suppress(Unsatisfiable):
         collect()
     if not found:
         raise SignatureError("the strategy in given= drew no example: loosen its filters")
@@ -98,7 +99,7 @@ def grouped(
     """Finds the structures among the examples and the symbolic dimensions of each."""
     from verify.cases import MOST_STRUCTURES
 
-    groups: dict[Any, list[tuple[Mapping[str, int], list[np.ndarray], Any]]] = {}
+    groups: dict[Any, list[tuple[Mapping[str, int], list[np.ndarray | None], Any]]] = {}
     for i, (sizes, drawn) in enumerate(examples):
         variant = i % len(variants)
         leaves, treedef = jax.tree_util.tree_flatten_with_path(drawn, is_leaf=lambda x: x is None)
@@ -123,7 +124,7 @@ def _members(draws: Draws, key: str, group: Any, members: Any, variant: Any) -> 
     names = draws.signature.dims
     columns: dict[tuple[int, ...], str] = {tuple(s[n] for s, _, _ in members): n for n in reversed(names)}
     given_leaves: list[Leaf] = []
-    for at, (path, first) in enumerate(members[0][2]):
+    for at, (path, _) in enumerate(members[0][2]):
         if members[0][1][at] is None:
             continue
         label = path[0].key + jax.tree_util.keystr(path[1:])

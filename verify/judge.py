@@ -22,14 +22,14 @@ from verify.breadth import Breadth, Seen, breadth
 from verify.budget import Budget
 from verify.cases import DTYPES, Case, Draws
 from verify.comparison import RESOLUTION, precision
-from verify.compiled import CompiledCell, depth
+from verify.compiled import depth
 from verify.diagnosis import Context, diagnose
 from verify.engine import Arrays, Engine
 from verify.evidence import Sample
 from verify.formula import Examined
-from verify.record import WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
 from verify.intermediates import intermediates_of
 from verify.program import Untranslatable
+from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
 from verify.shrink import shrink
 from verify.signature import SignatureError
 from verify.sizes import SizeError
@@ -204,7 +204,7 @@ class _Judging:
             if examined.singular:
                 note += " or another generalised derivative (a kink)"
         else:
-            case, loss = losses[0]
+            _, loss = losses[0]
             note = (
                 f"in {seen.dtype} jax.grad is off by {loss.relative:.1e} relative where the hand-written "
                 f"function is right (derivative {loss.truth:.6g})"
@@ -297,7 +297,13 @@ class _Judging:
         )  # fmt: skip
 
     def _loses(
-        self, engine: Engine, dtype: str, losses: Sequence[Any], verdict: str, backend: str = "numpy", mode: str = "eager"
+        self,
+        engine: Engine,
+        dtype: str,
+        losses: Sequence[Any],
+        verdict: str,
+        backend: str = "numpy",
+        mode: str = "eager",
     ) -> None:
         if self.diagnoses:
             return
@@ -388,7 +394,7 @@ class _Judging:
         limited = max((precision(d).roundoff for d in engine.dtypes[:1]), default=0.0)
         needed = 1e-6 if engine.formula_dtype == "float64" else 16 * limited
         seen = [c.smallest_visible_error for c in self.cells if c.smallest_visible_error is not None]
-        if verdict in ("agrees", "convention", "reference_wrong") and (not seen or min(seen) > max(needed, 1e-6)):
+        if verdict in PASSING and (not seen or min(seen) > max(needed, 1e-6)):
             verdict = "unresolved"
         reason = next((c.reason for c in self.cells if c.verdict == verdict and c.reason), None)
         for engine_name, why in engine.reasons.items():
