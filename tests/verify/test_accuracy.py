@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Float
 
-from handgrad.domains import positive
+from handgrad.domains import interval, lower_triangular, orthogonal, positive, simplex, spd, symmetric
 from tests.verify.judging import judged
-from verify.accuracy import suspicions
+from verify.accuracy import neighbours, suspicions
+from verify.api import claim_of
+from verify.cases import Draws
 from verify.comparison import as_wide, differs, errors, precision, relative, worse
 
 N = Float[Array, "n"]
@@ -120,6 +122,58 @@ def test_sums_in_another_order_are_not_accused():
 
     outcome = judged(hand, loss, "W", dtypes=ALL, cases=200)
     assert outcome.verdict == "agrees", outcome
+
+
+def quadratic(A: Annotated[Float[Array, "n n"], spd], b: N) -> Scalar:
+    return b @ jnp.linalg.solve(A, b)
+
+
+def inverse(A: Annotated[Float[Array, "n n"], spd]) -> Scalar:
+    return jnp.trace(jnp.linalg.inv(A))
+
+
+def test_an_unlucky_rounding_of_a_matrix_is_not_accused():
+    """The neighbours of a symmetric positive definite matrix are its witnesses: they must differ from it."""
+
+    def hand(A, b):
+        y = jnp.linalg.solve(A, b)
+        return -jnp.outer(y, y)
+
+    for seed in range(3):
+        assert judged(hand, quadratic, "A", dtypes=TWO, cases=300, seed=seed).verdict == "agrees"
+
+
+def test_an_inverse_of_a_square_is_less_accurate_than_a_square_of_an_inverse():
+    once = judged(lambda A: -jnp.linalg.inv(A) @ jnp.linalg.inv(A), inverse, "A", dtypes=TWO, cases=120)
+    assert once.verdict == "agrees", once
+    squared = judged(lambda A: -jnp.linalg.inv(A @ A), inverse, "A", dtypes=TWO, cases=120)
+    assert squared.verdict == "inaccurate" and squared.diagnosis.kind == "precision", squared
+
+
+SOME = [spd, symmetric, orthogonal, lower_triangular, simplex, positive, interval(0.0, 1.0)]
+
+
+@pytest.mark.parametrize("domain", SOME)
+def test_neighbours_stay_in_their_domain_and_differ(domain):
+    def loss(A: Annotated[Float[Array, "n n"], domain]) -> Scalar:
+        return jnp.sum(A)
+
+    case = Draws(claim_of(lambda A: A, loss, "A"), 0).case(3, "float64")
+    (A,) = case.values
+    for near in neighbours(case, 1.0):
+        (B,) = near.values
+        assert B.dtype == A.dtype and B.shape == A.shape and not np.array_equal(A, B)
+        assert np.abs(A - B).max() < 1e-2 * np.abs(A).max()
+        if domain in (spd, symmetric):
+            np.testing.assert_array_equal(B, B.T)
+        if domain is spd:
+            assert np.linalg.eigvalsh(B).min() > 0
+        if domain is orthogonal:
+            np.testing.assert_allclose(B @ B.T, np.eye(len(B)), atol=1e-14)
+        if domain is simplex:
+            np.testing.assert_allclose(B.sum(-1), 1, atol=1e-14)
+        if domain is lower_triangular:
+            np.testing.assert_array_equal(B, np.tril(B))
 
 
 # --- the parts -----------------------------------------------------------------------------------------------

@@ -119,6 +119,11 @@ def test_a_claim_on_the_spot():
     assert outcome.name == "halved" and outcome.verdict == "wrong"
 
 
+def test_a_hand_function_that_takes_no_names():
+    """jax.grad returns one: its arguments are positional."""
+    assert verify(jax.grad(lambda x: 0.5 * jnp.sum(2 * x**2)), squares, wrt="x", **FEW).ok
+
+
 def test_custom_rules():
     assert verify(cube, **FEW).verdict == "agrees"
     assert verify(pushed, **FEW).verdict == "agrees"
