@@ -36,8 +36,8 @@ def draw_examples(
 ) -> list[tuple[Mapping[str, int], dict[str, Any]]]:
     """Draws from every strategy together; a function of the sizes is called with drawn sizes first."""
     import hypothesis
-    from hypothesis.errors import Unsatisfiable
     from hypothesis import strategies as st
+    from hypothesis.errors import Unsatisfiable
 
     def strategy_of(spec: GivenSpec, chosen: Mapping[str, int]) -> Any:
         source = spec.source
