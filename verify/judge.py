@@ -390,7 +390,7 @@ class _Judging:
 
     def _conclude(self, engine: Engine) -> Judged:
         verdicts = [c.verdict for c in self.cells if c.verdict not in ("skipped", "compiled_only")]
-        verdict = next((v for v in WORST_FIRST if v in verdicts), WORST_FIRST[3])
+        verdict: Any = next((v for v in WORST_FIRST if v in verdicts), "unresolved")
         limited = max((precision(d).roundoff for d in engine.dtypes[:1]), default=0.0)
         needed = 1e-6 if engine.formula_dtype == "float64" else 16 * limited
         seen = [c.smallest_visible_error for c in self.cells if c.smallest_visible_error is not None]
