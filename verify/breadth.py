@@ -46,6 +46,8 @@ class Breadth:
     dtype: str
     cases: int = 0
     shapes: set[tuple[object, ...]] = field(default_factory=set)
+    fresh: int = 0
+    """Cases whose sizes were drawn anew."""
     entries: list[int] = field(default_factory=list)
     passing: list[Seen] = field(default_factory=list)
     differing: list[Seen] = field(default_factory=list)
@@ -90,7 +92,9 @@ def breadth(
         entries += size
         seen.entries.append(size)
         seen.cases += 1
-        seen.shapes.add((case.structure.key, *case.dims.values()))
+        sizes = (case.structure.key, *case.dims.values())
+        seen.fresh += sizes not in seen.shapes or (traced.engine == "symbolic" and engine.draws.is_fresh(index))
+        seen.shapes.add(sizes)
         seen.engines.add(traced.engine)
         agree = [not differs(h, r).any() for h, r in zip(hand, reference, strict=True)]
         if engine.claim.relation == "at_most":

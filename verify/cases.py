@@ -224,6 +224,10 @@ class Draws:
                 values.append(self._value(rng, leaf, dims, dtype, plain))
         return Case(self.case_id(index, dtype), index, structure, dims, tuple(values), dtype, plain=plain)
 
+    def is_fresh(self, index: int) -> bool:
+        """Whether the sizes of this case are drawn anew: examples of a strategy are used more than once."""
+        return bool(self.signature.dims or self.signature.variadics) if not self.given else index < len(self.pool())
+
     def resized(self, case: Case, dims: Mapping[str, int], index: int | None = None) -> Case:
         """Another draw of the same structure at these sizes; what a strategy drew cannot be resized."""
         if self.given:

@@ -53,6 +53,9 @@ class FixedDraws(Draws):
     def dtypes(self) -> tuple[str, ...]:
         return self._dtypes
 
+    def is_fresh(self, index: int) -> bool:
+        return False  # one shape, that of the call
+
     def case(self, index: int, dtype: str) -> Case:
         rng = self.rng(7, DTYPES.index(dtype), index)
         values = []

@@ -156,7 +156,7 @@ class _Judging:
         visible = RESOLUTION if dtype == engine.formula_dtype or not seen.engines <= {"jax"} else p.loss
         self.cells.append(
             Cell(
-                "numpy", dtype, None, "eager", verdict, seen.cases, len(seen.shapes), seen.worst_error,
+                "numpy", dtype, None, "eager", verdict, seen.cases, seen.fresh, seen.worst_error,
                 RESOLUTION if dtype == engine.formula_dtype else p.loss,
                 visible, "+".join(sorted(seen.engines)) or None, reason, seen.seconds,
             )
