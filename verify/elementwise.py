@@ -148,7 +148,7 @@ def _int_div(a: Any, b: Any) -> Any:
     safe = np.where(b == 0, 1, b).astype(b.dtype)
     q = np.floor_divide(a, safe)
     q = q + ((q < 0) & (q * safe != a)).astype(q.dtype)
-    return np.where(b == 0, -1, q).astype(a.dtype)
+    return np.where(b == 0, ~np.zeros_like(q), q).astype(a.dtype)  # all bits set: -1, or the largest unsigned
 
 
 def _int_rem(a: Any, b: Any) -> Any:
