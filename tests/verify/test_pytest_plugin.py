@@ -4,11 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+INSTALLED = any(e.value == "verify.pytest_plugin" for e in entry_points(group="pytest11"))
+LOADED = [] if INSTALLED else ["-p", "verify.pytest_plugin"]
 CLAIMS = '''
 import warnings
 import jax.numpy as jnp
@@ -53,7 +56,7 @@ def run(folder, *argv):
     """Exit code and output, without what varies."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "COLUMNS": "100"}
     environment.pop("PYTEST_ADDOPTS", None)
-    command = [sys.executable, "-m", "pytest", "-p", "verify.pytest_plugin", "--color=no", *argv]
+    command = [sys.executable, "-m", "pytest", *LOADED, "--color=no", *argv]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
 
