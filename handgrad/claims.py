@@ -31,7 +31,8 @@ __all__ = [
 ]
 
 Relation = Literal[
-    "gradient", "vjp", "jvp", "value_and_gradient", "hvp", "equal_to", "at_most", "custom_vjp", "custom_jvp"
+    "gradient", "vjp", "jvp", "value_and_gradient", "hvp", "equal_to", "at_most", "custom_vjp", "custom_jvp",
+    "second_order",
 ]
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from verify.record import Cell, ClaimRecord, Counterexample, Diagnosis
@@ -59,7 +60,7 @@ def headline(claim: ClaimRecord) -> str:
 
 def explain(claim: ClaimRecord) -> str:
     """An outcome to read, at most 20 lines: verdict, place, counterexample, how to replay."""
-    lines = [f"{claim.name} - {clip(headline(claim), 400)}", f"  {claim.relation}, {claim.file}:{claim.line}"]
+    lines = [f"{claim.name} - {clip(headline(claim), 400)}", f"  {claim.relation}, {place(claim)}"]
     if claim.reason and "\n" in claim.reason:
         lines += [f"  | {line}" for line in claim.reason.strip().splitlines()[1:4]]
     lines += [f"  also {d.kind}: {d.text}" for d in other_diagnoses(claim)[:2]]
@@ -71,6 +72,13 @@ def explain(claim: ClaimRecord) -> str:
     if claim.replay:
         lines.append(f"  replay: {claim.replay}")
     return "\n".join(clip(line, 400) for line in lines)
+
+
+def place(claim: ClaimRecord) -> str:
+    """File and line, as short as they can be pasted into an editor from here."""
+    path = Path(claim.file)
+    short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{short}:{claim.line}"
 
 
 def other_diagnoses(claim: ClaimRecord) -> list[Diagnosis]:

@@ -64,7 +64,7 @@ class FixedDraws(Draws):
             moved = x if index == 0 or self.only or x.dtype.kind in "iub" else _moved(rng, x)
             floating = leaf.kind == "float"
             values.append(to_dtype(moved, target) if floating else np.asarray(moved).astype(numpy_dtype(target)))
-        return Case(self.case_id(index, dtype), index, self.structure, {}, tuple(values), dtype)
+        return Case(self.case_id(index, dtype), index, self.structure, {}, tuple(values), dtype, plain=index % 2 == 0)
 
 
 def _bound(claim: Claim, at: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class Examined:
     leaf: int = 0
     entry: tuple[int, ...] = ()
     singular: bool = False
+    exact: bool = True
+    """Whether exact arithmetic decided; otherwise extended precision stood in."""
 
 
 def examine(
@@ -129,7 +131,7 @@ class _Examination:
         hand = self.hand
         if self.exact_hand is not None and finding == "wrong":
             hand = tuple(to_floats(h).reshape(np.shape(g)) for h, g in zip(self.exact_hand, hand, strict=True))
-        return Examined(finding, hand, self.reference, tuple(self.truth), note)
+        return Examined(finding, hand, self.reference, tuple(self.truth), note, exact=self.exact)
 
     def _primal_is_finite(self) -> bool:
         values = self.oracle.value()

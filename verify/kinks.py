@@ -23,7 +23,7 @@ NEARBY = 120
 """Samples lie within 2**-NEARBY of the point, relative to its scale."""
 SLACK = 2.0**-30
 MOST_PAIRS = 12
-GRADIENTS = ("gradient", "vjp", "value_and_gradient", "custom_vjp")
+GRADIENTS = ("gradient", "vjp", "value_and_gradient", "custom_vjp", "second_order")
 Result = Sequence[np.ndarray]
 
 
@@ -120,7 +120,8 @@ class Surroundings:
         return found
 
     def _flat(self, leaf: int, at: tuple[int, ...]) -> int:
-        shapes = [o.shape for o in self.oracle.value()] if self.relation not in ("gradient", "vjp", "hvp") else []
+        without_value = ("gradient", "vjp", "hvp", "second_order")
+        shapes = [o.shape for o in self.oracle.value()] if self.relation not in without_value else []
         if self.relation not in ("jvp", "custom_jvp"):
             shapes += [self.oracle.inputs[i].shape for i in self.wrt]
         elif self.relation == "custom_jvp":
@@ -137,8 +138,8 @@ def _in_hull(point: np.ndarray, samples: np.ndarray) -> bool:
         return True
     # Outside the hull all samples lie in an open half-plane as seen from the point: their angles leave a gap > pi.
     angles = np.sort(np.arctan2(towards[:, 1], towards[:, 0]))
-    gaps = np.diff(np.concatenate([angles, [angles[0] + 2 * np.pi]]))
-    return bool(gaps.max() <= np.pi + 1e-9) or _distance(towards) <= 1e-9
+    gaps: np.ndarray = np.diff(np.concatenate([angles, [angles[0] + 2 * np.pi]]))
+    return bool((gaps <= np.pi + 1e-9).all()) or _distance(towards) <= 1e-9
 
 
 def _distance(towards: np.ndarray) -> float:

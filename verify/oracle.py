@@ -190,15 +190,16 @@ class Oracle:
             # A jump that does not shrink with the step is a kink; a smooth function's shrinks in proportion.
             certain = jump > 4 * (radius(right) + radius(left))
             kink = certain & (jump > 2.0**-60 * size) & (jump > 2.0 ** -((FINE - COARSE) / 2) * jump0)
-            drift = magnitude(centre - centre0)
             wild = np.zeros(np.shape(centre), bool)  # grows as the step shrinks: no finite derivative
             for now, then in ((right, right0), (left, left0), (centre, centre0)):
-                growing = magnitude(now) > 2.0**8 * magnitude(then) + 2.0**-40
-                wild = wild | (growing & (magnitude(now) > 4 * radius(now)))
+                # A logarithm grows by its share only, and grows all the same: a derivative would have settled.
+                drift = magnitude(now - then)
+                growing = (magnitude(now) > magnitude(then)) & (drift > 2.0**-10 * magnitude(now) + 2.0**-40)
+                wild = wild | (growing & (drift > 4 * (radius(now) + radius(then))))
             value = to_floats(centre)
             value = np.where(np.isfinite(value) & ~wild, value, np.inf)
             kink = kink & ~wild
-            error = radius(centre) + drift
+            error = radius(centre) + magnitude(centre - centre0)
             return Truth(value, error, to_floats(left), to_floats(right), kink, np.asarray(centre, dtype=object))
         finally:
             ctx.prec = before

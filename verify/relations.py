@@ -18,8 +18,9 @@ import numpy as np
 from handgrad.claims import Claim
 
 TANGENTS = ("jvp", "hvp", "custom_jvp")
-COTANGENTS = ("vjp", "custom_vjp")
-DERIVATIVES = ("gradient", "vjp", "jvp", "value_and_gradient", "hvp", "custom_vjp", "custom_jvp")
+COTANGENTS = ("vjp", "custom_vjp", "second_order")
+RULES = ("custom_vjp", "custom_jvp", "second_order")
+"""Relations whose hand function is differentiated by JAX, through its own rule."""
 
 
 class StructureMismatch(Exception):
@@ -58,7 +59,7 @@ def inexact_part(prefix: str, tree: Any) -> Labelled:
 
 def wrt_of(claim: Claim, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """The arguments differentiated: those claimed, or every inexact one for a custom rule."""
-    if claim.wrt or claim.relation not in ("custom_vjp", "custom_jvp"):
+    if claim.wrt or claim.relation not in RULES:
         return claim.wrt
     return tuple(k for k, v in arguments.items() if inexact_part(k, v).leaves)
 
@@ -68,8 +69,8 @@ class Sides:
 
     def __init__(self, claim: Claim):
         self.claim = claim
-        self.hand_call = _call(claim.hand)
-        self.reference_call = _call(claim.reference)
+        self.hand_call = call_of(claim.hand)
+        self.reference_call = call_of(claim.reference)
 
     def primal(self, arguments: Mapping[str, Any]) -> Labelled:
         """The reference's own value: what is differentiated."""
@@ -86,7 +87,7 @@ class Sides:
     def hand(self, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> Labelled:
         claim, call = self.claim, self.hand_call
         names = wrt_of(claim, arguments)
-        if claim.relation in ("custom_vjp", "custom_jvp"):
+        if claim.relation in RULES:
             return self._derivative(call, arguments, extra, names)
         if claim.relation in ("equal_to", "at_most"):
             return labelled("value", call(arguments))
@@ -124,7 +125,7 @@ class Sides:
     ) -> Labelled:
         relation = self.claim.relation
         moving = {k: arguments[k] for k in names}
-        split = {k: _partition(v) for k, v in moving.items()}
+        split = {k: partition(v) for k, v in moving.items()}
         point = {k: leaves for k, (leaves, _) in split.items()}
 
         def function(point: Mapping[str, Any]) -> Any:
@@ -157,10 +158,10 @@ class Sides:
             return _joined(labelled("value", value), labelled("tangent", moved))
         value, pull = jax.vjp(function, point)
         gradient = by_name(pull(extra["cotangent"])[0])
-        return gradient if relation == "vjp" else _joined(labelled("value", value), gradient)
+        return gradient if relation in ("vjp", "second_order") else _joined(labelled("value", value), gradient)
 
 
-def _partition(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+def partition(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The inexact leaves of a pytree, and how to put others in their place."""
     leaves, treedef = jax.tree_util.tree_flatten(tree)
     moving = [not isinstance(x, str) and not callable(x) and is_inexact(x) for x in leaves]
@@ -203,7 +204,7 @@ def _joined(*parts: Labelled) -> Labelled:
     return Labelled(sum((p.labels for p in parts), ()), sum((p.leaves for p in parts), ()))
 
 
-def _call(function: Callable[..., Any]) -> Callable[..., Any]:
+def call_of(function: Callable[..., Any]) -> Callable[..., Any]:
     """Calls with a dict of arguments: by name, or in order where the function names them otherwise."""
     parameters = inspect.signature(function).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

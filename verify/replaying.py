@@ -14,6 +14,7 @@ from verify.compiled import CompiledCell
 from verify.engine import Arrays, Engine
 from verify.formula import examine
 from verify.record import ClaimRecord
+from verify.second_order import differentiated, may_be_differentiated
 from verify.session import Replay, UsageError
 
 
@@ -26,6 +27,9 @@ def replay_case(record: ClaimRecord, arrays: Mapping[str, np.ndarray], seed: int
     except TargetError as error:
         raise UsageError(f"cannot replay {stored.id}: {error}") from None
     claim = next((c for c in claims if c.name == record.name and c.relation == record.relation), claims[0])
+    index = _index_of(stored.id)
+    if may_be_differentiated(claim) and not stored.id.startswith(Draws(claim, seed).case_id(index, stored.dtype)):
+        claim = differentiated(claim)  # the case is one of the rule's own derivative
     engine = Engine(claim, Draws(claim, seed))
     case = _restored(engine, stored, arrays)
     hand, reference = evaluate(engine, case, stored.backend, stored.mode)

@@ -111,7 +111,9 @@ class _Run:
             shown = {**_in_brief(environment), "seed": seed}
             if self.folder is not None:
                 shown["folder"] = str(self.folder.path)
-            self.listener.started(len(claims) + len(options.data), shown)
+            if options.data:
+                shown["data"] = ", ".join(options.data)
+            self.listener.started(len(claims), shown)
             for message in self.problems:
                 self.listener.problem(message)
             faults = pool.workers[0].call("self_test", seed)

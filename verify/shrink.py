@@ -101,7 +101,7 @@ def _simpler(case: Case) -> Iterator[Case]:
         for simple in (np.ones(x.shape), np.round(wide), np.round(2 * wide) / 2, np.round(8 * wide) / 8):
             if domain == "positive" and not (np.real(simple) > 0).all():
                 continue
-            simple = np.asarray(simple).astype(x.dtype)
+            simple = np.asarray(simple + 0.0).astype(x.dtype)  # no negative zeros
             if np.array_equal(simple, x) or _complexity(simple) >= _complexity(x):
                 continue
             new = [*flat[:i], simple, *flat[i + 1 :]]

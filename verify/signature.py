@@ -120,6 +120,7 @@ def signature_of(claim: Claim) -> Signature:
             f"it has {', '.join(reference)}: correct given="
         )
     joint = {n: key for key in claim.given for n in ((key,) if isinstance(key, str) else tuple(key))}
+    static = {list(reference)[i] for i in getattr(claim.hand, "nondiff_argnums", ()) if i < len(reference)}
     made: dict[Any, GivenSpec] = {}
     arguments: dict[str, Spec] = {}
     for name, (annotation, default) in reference.items():
@@ -141,7 +142,8 @@ def signature_of(claim: Claim) -> Signature:
                 f'write {name}: Float[Array, "m n"] in {_title(claim.hand)} or {_title(claim.reference)}, '
                 f"or given={{{name!r}: strategy}}"
             )
-        arguments[name] = read(chosen, f"{claim.name}: argument {name!r}")
+        spec = read(chosen, f"{claim.name}: argument {name!r}")
+        arguments[name] = _untraced(spec, default) if name in static else spec
     axes = [a for spec in arguments.values() for a in _axes(spec)] + _given_axes(joint, hand, reference)
     dims = tuple(dict.fromkeys(n for a in axes for n in a.names))
     sizes = [d.domain.size for spec in arguments.values() for d in _arrays(spec)]
@@ -149,6 +151,15 @@ def signature_of(claim: Claim) -> Signature:
     variadics = tuple(dict.fromkeys(a.text for a in axes if a.variadic))
     promised = _promise(claim.hand, claim) if claim.relation in ("gradient", "equal_to", "at_most") else None
     return Signature(arguments, dims, variadics, _promise(claim.reference, claim), promised)
+
+
+def _untraced(spec: Spec, default: Any) -> Spec:
+    """A plain number among a rule's ``nondiff_argnums`` is an option: JAX will not trace it there."""
+    if not isinstance(spec, ArraySpec) or spec.axes or spec.kind not in ("int", "float"):
+        return spec
+    if default is not inspect.Parameter.empty:
+        return StaticSpec((default,))
+    return StaticSpec((1, 2, 3) if spec.kind == "int" else (0.5, 1.0, 2.0))
 
 
 def _readable(annotation: Any) -> bool:

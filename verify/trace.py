@@ -22,6 +22,7 @@ from verify.cases import Structure
 from verify.program import Program, Untranslatable, translate
 from verify.relations import (
     COTANGENTS,
+    RULES,
     TANGENTS,
     Labelled,
     Sides,
@@ -216,10 +217,10 @@ def _trace(
             def run(*flat: Any) -> tuple[Any, ...]:
                 arguments = structure.build(flat[:count])
                 out: Labelled = function(arguments, build_extra(arguments, flat[count:]))
-                if which == "hand" and (bad := [x for x in out.leaves if x is None]):
-                    raise StructureMismatch(f"returns {bad[0]} where an array was wanted")
+                if which == "hand" and any(x is None for x in out.leaves):
+                    raise StructureMismatch("returns None where an array was wanted: does it lack a return?")
                 leaves = tuple(jnp.asarray(x) for x in out.leaves)
-                if sides.claim.relation in ("jvp", "custom_jvp", "equal_to", "at_most", "custom_vjp"):
+                if sides.claim.relation in ("jvp", "equal_to", "at_most", *RULES):
                     kept = [i for i, x in enumerate(leaves) if x.dtype != jax.dtypes.float0]
                     out = Labelled(tuple(out.labels[i] for i in kept), tuple(leaves[i] for i in kept))
                     leaves = out.leaves

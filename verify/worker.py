@@ -148,6 +148,9 @@ def main() -> None:
 
                 traceback.print_exc()
             answer = ("failed", f"{type(error).__name__}: {error}")
-        send(out, answer)
+        try:
+            send(out, answer)
+        except BrokenPipeError:  # the parent is gone
+            return
 
 

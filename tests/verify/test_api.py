@@ -132,9 +132,10 @@ def test_custom_rules():
     assert verify(wrong_value, **FEW).verdict == "wrong"
 
 
-@pytest.mark.xfail(strict=True, reason="a custom rule is not differentiated once more")
 def test_a_rule_that_is_wrong_when_differentiated_again():
-    assert verify(wrong_twice, **FEW).verdict == "wrong"
+    outcome = verify(wrong_twice, **FEW)
+    assert outcome.verdict == "wrong" and outcome.relation == "custom_vjp", outcome
+    assert outcome.diagnosis.text.startswith("Differentiated once more: "), outcome
 
 
 # --- at= -----------------------------------------------------------------------------------------------------

@@ -103,6 +103,13 @@ def test_compiled_cells():
     assert ran >= {("numpy", "eager"), ("cpu", "jit"), ("cpu", "vmap")}
 
 
+def test_the_formula_is_judged_when_only_compiled_cells_are_asked_for():
+    outcome = judged(lambda x: 2 * x * 1.00001, squares, backends=("cpu",), cases=20)
+    assert outcome.verdict == "wrong" and outcome.diagnosis.kind == "factor", outcome
+    outcome = judged(lambda x: 2 * x, squares, backends=("cpu",), cases=20)
+    assert outcome.verdict == "agrees" and {c.backend for c in outcome.cells} == {"cpu"}
+
+
 def test_a_mistake_that_only_compiled_cells_could_show_is_not_needed_to_settle_a_wrong_formula():
     outcome = judged(lambda x: x, squares, backends=("numpy", "cpu"), cases=20)
     assert outcome.verdict == "wrong" and {c.backend for c in outcome.cells} == {"numpy"}

@@ -97,6 +97,7 @@ def test_kinks_have_two_sides(name):
         lambda x: jnp.where(x > 0, 1.0 + x, x),
         lambda x: jnp.sqrt(jnp.abs(x)),  # a cusp
         lambda x: jnp.cbrt(x),  # infinite slope
+        lambda x: jnp.where(x > 0, x * jnp.log(jnp.where(x > 0, x, 1.0)), 0.0),  # infinite as a logarithm, on one side
     ],
 )
 def test_no_finite_derivative(function):

@@ -59,7 +59,7 @@ def parser() -> Parser:
     where("--seconds", type=seconds, metavar="S", help="time for the whole run (it is then not repeatable)")
     where("--seed", type=whole(0), metavar="S", help="of all random choices (default: a fresh one, printed)")
     where("--full", action="store_true", help="every mode in every cell, nothing sampled")
-    where("--data", action="append", default=[], metavar="NAME", help="judge on this real data set, too")
+    where("--data", action="append", default=[], metavar="NAME", help="judge on these data, alone or with TARGETs")
     where("-x", dest="exit_first", action="store_true", help="stop at the first claim that fails")
     where("--strict", action="store_true", help="convention, reference_wrong and unresolved fail, too")
 

@@ -86,8 +86,9 @@ class TerminalReporter(Lines):
         self.header = header
         if self.verbosity >= 0:
             self._header(header)
-            self.line(count(total, "claim"))
-            self.line()
+            self.line(count(total, "claim") if total else "")
+            if total:
+                self.line()
         self._start_progress(total)
 
     def progress(self, claim: str, done: int, total: int) -> None:
@@ -135,7 +136,8 @@ class TerminalReporter(Lines):
                     f"... and {len(failed) - MOST_EXPLAINED} more: verify show {record_id(self.header)}"
                 )
         noted = [c for c in record.claims if record.passes(c) and c.verdict != "agrees"]
-        shown = [(c, "FAILED") for c in failed] + [(c, "NOTED") for c in noted if self.verbosity >= 1]
+        told = [c for c in noted if self.verbosity >= 1 or c.verdict == "unresolved"]
+        shown = [(c, "FAILED") for c in failed] + [(c, "NOTED") for c in told]
         if shown:
             self._rule("short summary")
         for claim, word in shown:

@@ -1,0 +1,64 @@
+"""A custom rule differentiated once more: may the derivative that it gives be differentiated in its turn?
+
+JAX differentiates a rule's own program, so a rule that is right once can be wrong twice (a residual taken as a
+constant). The derivative is contracted with fixed, unequal weights and becomes the function of a further claim:
+the rule's derivative against the primal's, both by ``jax.vjp``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from handgrad.claims import Claim
+from verify.relations import call_of, partition
+
+DIFFERENTIATED = ", differentiated once more"
+
+
+def may_be_differentiated(claim: Claim) -> bool:
+    """Whether a claim is a custom rule as it stands."""
+    return claim.relation in ("custom_vjp", "custom_jvp")
+
+
+def differentiated(claim: Claim) -> Claim:
+    """The claim that the derivative of the rule's derivative is that of the primal's."""
+    return replace(
+        claim,
+        name=claim.name + DIFFERENTIATED,
+        relation="second_order",
+        hand=_slope(claim.hand),
+        reference=_slope(claim.reference),
+    )
+
+
+def _slope(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The derivative of <weights, function> in every inexact argument, as a function of the same arguments."""
+    call, signature = call_of(function), inspect.signature(function)
+
+    def slope(*values: Any, **named: Any) -> tuple[Any, ...]:
+        bound = signature.bind(*values, **named)
+        bound.apply_defaults()
+        moving, rebuild = partition(dict(bound.arguments))
+
+        def weighed(moving: list[Any]) -> Any:
+            outputs, _ = partition(call(rebuild(moving)))
+            return sum((jnp.real(jnp.vdot(_weights(x), x)) for x in outputs), start=jnp.zeros(()))
+
+        return tuple(jax.grad(weighed)(moving))
+
+    functools.update_wrapper(slope, inspect.unwrap(function))
+    slope.nondiff_argnums = getattr(function, "nondiff_argnums", ())  # type: ignore[attr-defined]
+    slope.__annotations__ = {k: v for k, v in slope.__annotations__.items() if k != "return"}
+    return slope
+
+
+def _weights(x: Any) -> Any:
+    places = jax.lax.iota(x.dtype, x.size) if x.ndim else jnp.ones((1,), x.dtype)
+    return (1.25 + jnp.cos(places)).astype(x.dtype).reshape(x.shape)
