@@ -52,7 +52,8 @@ class Surroundings:
             if self.relation not in GRADIENTS or not self.random:
                 return True
             flat = np.concatenate([np.real(np.asarray(r, complex)).reshape(-1) for r in result])
-            return all(self._pair_valid(flat, here, j) for j in self._tied(here))
+            tied = self._tied(here)
+            return all(self._pair_valid(flat, here, j) for j in tied) and self._sum_valid(flat, [here, *tied])
 
         return valid
 
@@ -73,6 +74,24 @@ class Surroundings:
         corners = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b]
         around = self._samples({i: a, j: b} for a, b in corners for _ in range(2))
         return _in_hull(result[[i, j]], np.array([*random, *(g[[i, j]] for g in around)]))
+
+    def _sum_valid(self, result: np.ndarray, group: list[int]) -> bool:
+        """The sum over all tied entries: three shares of a half each are valid in pairs, and too much together."""
+        if len(group) < 3 or len(group) > MOST_PAIRS:
+            return True
+        if not np.isfinite(result[group]).all():
+            return False
+        uphill = {i: self._uphill(i) for i in group}
+        downhill = {i: -side for i, side in uphill.items()}
+        extremes = self._samples(side for side in (uphill, downhill) for _ in range(4))
+        sums = np.array([g[group].sum() for g in (*self.random, *extremes)])
+        mine, slack = result[group].sum(), SLACK * np.abs(sums).max() + 1e-300
+        return bool(sums.min() - slack <= mine <= sums.max() + slack)
+
+    def _uphill(self, i: int) -> int:
+        """The side of the point on which this entry of the derivative is the larger."""
+        sides = [max((g[i] for g in self._samples({i: s} for _ in range(2))), default=0.0) for s in (-1, 1)]
+        return 1 if sides[1] >= sides[0] else -1
 
     def _samples(self, directions: Any) -> Iterator[np.ndarray]:
         """The derivative at points shifted at random, or along some entries with a little noise elsewhere."""

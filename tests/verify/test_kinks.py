@@ -81,10 +81,21 @@ def test_ties_of_max(hand, finding, point):
     assert examined(hand, largest, {"n": 3}, point).finding == finding
 
 
-@pytest.mark.xfail(strict=True, reason="pairs of entries are looked at, and each pair of these is valid")
 @pytest.mark.parametrize("hand", [lambda x: ties(x) / 2, lambda x: jnp.zeros_like(x)])
 def test_three_ties_with_weights_that_do_not_sum_to_one(hand):
     assert examined(hand, largest, {"n": 3}, [2.0, 2.0, 2.0]).finding == "wrong"
+
+
+@pytest.mark.parametrize("slope", [lambda x: 0 * x, jnp.ones_like, lambda x: 0.5 + 0 * x, lambda x: jnp.arange(4) % 2])
+@pytest.mark.parametrize("sign", [1, -1, (1, -1, 1, -1)])
+def test_many_kinks_at_once_are_each_their_own(slope, sign):
+    """No share is divided here: any value from 0 to 1 at each, whatever the others have."""
+
+    def ramps(x: N) -> Float[Array, ""]:
+        return jnp.sum(jnp.asarray(sign, x.dtype) * jnp.where(x > 0, x, 0.0))
+
+    found = examined(lambda x: jnp.asarray(sign, x.dtype) * slope(x), ramps, {"n": 4}, [0.0] * 4)
+    assert found.finding in ("agrees", "convention")
 
 
 def test_the_whole_cotangent_to_each_of_two_tied_arguments_is_wrong():
