@@ -26,6 +26,7 @@ MOST_CONFIRMED = 12
 ENOUGH_WRONG = 12
 ENTRIES_BUDGET = 4_000_000
 FEWEST_CASES = 12
+NATIVE_FORMULA = 60
 KEPT = 64
 """Passing cases kept as evidence for the diagnosis."""
 
@@ -109,11 +110,12 @@ def breadth(
         else:
             seen.differing.append(here)
         # Below size 3 whole results vanish identically (a normalised pair), and any rounding of zero is a loss.
-        if low and engine.claim.relation != "at_most" and min(case.dims.values(), default=3) >= 3:
+        accuracy = low or index < NATIVE_FORMULA  # in the formula's own dtype only casts can lose digits
+        if accuracy and engine.claim.relation != "at_most" and min(case.dims.values(), default=3) >= 3:
             mine, theirs = engine.native(case)
             truth = _agreed(hand, reference)
             found, largest = suspicions(mine, theirs, truth, p)
-            seen.worst_error = max(seen.worst_error, largest)
+            seen.worst_error = max(seen.worst_error, largest) if low else seen.worst_error
             suspects += [(s[3], case, truth, s) for s in found]
     _examine(engine, seen)
     _confirm(engine, seen, suspects)

@@ -46,6 +46,8 @@ class Examined:
     leaf: int = 0
     entry: tuple[int, ...] = ()
     singular: bool = False
+    both: bool = False
+    """Whether the reference is proven wrong at the same entry, too."""
     exact: bool = True
     """Whether exact arithmetic decided; otherwise extended precision stood in."""
 
@@ -102,6 +104,7 @@ class _Examination:
         self.exact_reference = self._side(traced.reference) if exact else None
         self._noise: list[np.ndarray] | None = None
         self._surroundings: Surroundings | None = None
+        self._both: set[tuple[int, tuple[int, ...]]] = set()
 
     def _side(self, program: Any) -> tuple[np.ndarray, ...] | None:
         """A side in ball arithmetic; None where its branches cannot be decided there."""
@@ -122,7 +125,8 @@ class _Examination:
             for verdict, leaf, at, truth, position in found:
                 if verdict == finding:
                     singular = bool(truth.kink.reshape(-1)[position])
-                    return replace(self._result(finding), leaf=leaf, entry=at, singular=singular)
+                    both = (leaf, at) in self._both
+                    return replace(self._result(finding), leaf=leaf, entry=at, singular=singular, both=both)
         if found and all(v == "uncounted" for v, *_ in found):
             return self._result("uncounted", "no finite derivative here")
         return self._result("agrees")
@@ -199,6 +203,8 @@ class _Examination:
         reference = self._equals(self.exact_reference, self.reference, leaf, at, truth, position)
         if hand is None:
             return "undecided"
+        if not hand and reference is False:
+            self._both.add((leaf, at))
         if not hand:
             return "uncounted" if self._nowhere_differentiable(leaf, at, position) else "wrong"
         return "agrees" if reference is None or reference else "reference_wrong"

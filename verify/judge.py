@@ -29,6 +29,7 @@ from verify.evidence import Sample
 from verify.formula import Examined
 from verify.intermediates import intermediates_of
 from verify.program import Untranslatable
+from verify.promises import broken_promise
 from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
 from verify.second_order import differentiated, may_be_differentiated
 from verify.shrink import shrink
@@ -143,6 +144,8 @@ class _Judging:
             return Judged(self.record("unresolved", reason=f"limited to {has}, and only {asked} was asked for"))
         if self._nondeterministic(engine, dtypes[0]):
             return self._conclude(engine)
+        if broken := broken_promise(engine):
+            return Judged(self.record("error", reason=broken))
         for dtype in dtypes:
             if "numpy" in self.budget.backends or dtype == dtypes[0]:
                 self._numpy_cell(engine, dtype)
@@ -205,8 +208,7 @@ class _Judging:
             return "unresolved", "differs at extreme values only, where no exact arithmetic could settle who is right"
         if wrong:
             self._formula_is_wrong(engine, seen, wrong)
-            also = seen.found("reference_wrong")
-            if any(_reference_fails_too(e) for _, e in wrong) or also:
+            if any(e.both for _, e in wrong) or seen.found("reference_wrong"):
                 self.notes.append(f"in {seen.dtype} the reference is wrong at some of these cases too")
             return "wrong", None
         if seen.dependent:

@@ -55,7 +55,6 @@ def _slope(function: Callable[..., Any]) -> Callable[..., Any]:
 
     functools.update_wrapper(slope, inspect.unwrap(function))
     slope.nondiff_argnums = getattr(function, "nondiff_argnums", ())  # type: ignore[attr-defined]
-    slope.__annotations__ = {k: v for k, v in slope.__annotations__.items() if k != "return"}
     return slope
 
 

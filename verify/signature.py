@@ -150,7 +150,8 @@ def signature_of(claim: Claim) -> Signature:
     dims += tuple(s for s in dict.fromkeys(sizes) if isinstance(s, str) and s not in dims)
     variadics = tuple(dict.fromkeys(a.text for a in axes if a.variadic))
     promised = _promise(claim.hand, claim) if claim.relation in ("gradient", "equal_to", "at_most") else None
-    return Signature(arguments, dims, variadics, _promise(claim.reference, claim), promised)
+    output = _promise(claim.reference, claim) if claim.relation != "second_order" else None
+    return Signature(arguments, dims, variadics, output, promised)
 
 
 def _untraced(spec: Spec, default: Any) -> Spec:
