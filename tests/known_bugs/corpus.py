@@ -1,8 +1,12 @@
 """What is expected of the claims in this directory: verdicts, and the diagnosis kinds that name the mistake.
 
-``wrong.py`` and ``right.py`` hold classes A to H, ``wrong_more.py`` and ``right_more.py`` classes I to M.
-Claims are named ``R15_wrong`` and ``R15_right``, a few with a variant: ``R03_real_wrong``.
+``wrong.py`` and ``right.py`` hold classes A to H of the mistakes on record, ``wrong_more.py`` and ``right_more.py``
+classes I to M; claims are named ``R15_wrong`` and ``R15_right``, a few with a variant: ``R03_real_wrong``.
+``invented.py`` and ``invented_more.py`` hold ``N01_wrong``, ``N01_right`` and so on, in the same classes.
 """
+
+HISTORICAL = ("wrong", "wrong_more", "right", "right_more")
+INVENTED = ("invented", "invented_more")
 
 CLASSES = {
     "A": "sign / constant slip in the local derivative",
@@ -35,7 +39,23 @@ ENTRIES = {
     "L": ("R29", "R30"),
     "M": ("R27", "R28"),
 }
+INVENTED_ENTRIES = {
+    "A": ("N01", "N02", "N03"),
+    "B": ("N04", "N05", "N06", "N07", "N08", "N09"),
+    "C": ("N10", "N11"),
+    "D": ("N12", "N13", "N14", "N15", "N16"),
+    "E": ("N17", "N18", "N19", "N20"),
+    "F": ("N21", "N22"),
+    "G": ("N23", "N24", "N25"),
+    "H": ("N26", "N27"),
+    "I": ("N28", "N29", "N30"),
+    "J": ("N31", "N32"),
+    "K": ("N33",),
+    "L": ("N34",),
+    "M": ("N35",),
+}
 CLASS_OF = {entry: cls for cls, entries in ENTRIES.items() for entry in entries}
+INVENTED_CLASS_OF = {entry: cls for cls, entries in INVENTED_ENTRIES.items() for entry in entries}
 
 ACCEPTED_KINDS = {
     "A": ("sign", "factor", "entries"),
@@ -69,8 +89,13 @@ NOT_EXPRESSIBLE = {
     "R28": "strides of a non-contiguous cotangent: a JAX array has none",
 }
 
+# Claimed and judged, but not counted: what goes wrong is only imitated here.
+STAND_INS = {
+    "R27": "a race in a GPU's shared memory: imitated by chance, in a callback",
+}
+
 # Right in exact arithmetic, so the verdict is `inaccurate`; either word finds the mistake.
-INACCURATE = ("R23", "R29")
+INACCURATE = ("R23", "R29", "N28", "N29", "N30")
 
 
 def entry_of(claim: str) -> str:
@@ -78,15 +103,20 @@ def entry_of(claim: str) -> str:
     return claim.split("_")[0]
 
 
+def class_of(claim: str) -> str:
+    """The class of the mistake in a claim: a letter."""
+    entry = entry_of(claim)
+    return CLASS_OF[entry] if entry in CLASS_OF else INVENTED_CLASS_OF[entry]
+
+
 def accepted_kinds(claim: str) -> tuple[str, ...]:
     """The diagnosis kinds that name the mistake of a ``..._wrong`` claim."""
-    entry = entry_of(claim)
-    return ACCEPTED_KINDS[CLASS_OF[entry]] + ALSO_ACCEPTED.get(entry, ())
+    return ACCEPTED_KINDS[class_of(claim)] + ALSO_ACCEPTED.get(entry_of(claim), ())
 
 
 def accepted_verdicts(claim: str) -> tuple[str, ...]:
     """The verdicts that find the mistake of a ``..._wrong`` claim."""
-    return ("wrong", "inaccurate") if CLASS_OF[entry_of(claim)] in "IL" else ("wrong",)
+    return ("wrong", "inaccurate") if class_of(claim) in "IL" else ("wrong",)
 
 
 # Of ``autodiff_wrong.py``: everything claimed there ends as ``reference_wrong``, of AD20 as ``convention``.

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.linalg import solve_triangular
+from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Complex, Float, Int
 
 from handgrad.domains import integers, lower_triangular
@@ -94,8 +94,8 @@ def complex_convolution(x: Complex[Array, "n+2"], w: Complex[Array, "3"]) -> Com
 
 
 def hermitian_solve(B: Complex[Array, "n n"], b: Complex[Array, "n"]) -> Complex[Array, "n"]:
-    """(I + B B^H)^-1 b."""
-    return jnp.linalg.solve(hermitian(B), b)
+    """(I + B B^H)^-1 b, by Cholesky's factors."""
+    return cho_solve((jnp.linalg.cholesky(hermitian(B)), True), b)
 
 
 def hermitian(B):
