@@ -119,6 +119,28 @@ def accepted_verdicts(claim: str) -> tuple[str, ...]:
     return ("wrong", "inaccurate") if class_of(claim) in "IL" else ("wrong",)
 
 
+def departure(claim: str, verdict: str, kind: str | None) -> str | None:
+    """How the outcome of a claim departs from what is expected of it; None if it does not.
+
+    A mistake must be found, and its right version not accused. The kind is not asked for here: nine in ten
+    must name the mistake (``named``).
+    """
+    if claim.startswith("AD"):
+        wanted = (autodiff_verdict(claim),)
+    elif claim.endswith("_right"):
+        wanted = ("agrees", "convention", "reference_wrong")
+    elif claim.startswith("subtle"):
+        wanted = ("wrong",)
+    else:
+        wanted = accepted_verdicts(claim)
+    return None if verdict in wanted else f"{claim} ended {verdict} ({kind}), wanted {' or '.join(wanted)}"
+
+
+def named(claim: str, kind: str | None) -> bool:
+    """Whether the kind of a ``..._wrong`` claim's diagnosis is one that names its mistake."""
+    return kind in accepted_kinds(claim)
+
+
 # Of ``autodiff_wrong.py``: everything claimed there ends as ``reference_wrong``, of AD20 as ``convention``.
 AUTODIFF_NOT_CLAIMED = {
     "AD03": "log(sigmoid(x)) and log(softmax(x)): the primal is -inf wherever the gradient is NaN",
