@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from verify.comparison import WORSE, Precision, errors, precision, scale_of, wor
 from verify.values import to_dtype
 
 NEIGHBOURS = 14
+T = TypeVar("T")
 Arrays = tuple[np.ndarray, ...]
 Evaluate = Callable[[Case], tuple[Arrays, Arrays]]
 """Hand and reference at a case, as float64 arrays, in the arithmetic of a cell."""
@@ -41,15 +42,37 @@ class Loss:
     overflow: bool
 
 
+class Suspicion(NamedTuple):
+    """An entry at which one side is clearly worse: by how much, and how much of the largest entry is lost."""
+
+    side: Literal["hand", "reference"]
+    leaf: int
+    entry: tuple[int, ...]
+    ratio: float
+    share: float
+
+
+def most_telling(suspects: Sequence[T], of: Callable[[T], Suspicion]) -> list[T]:
+    """In the order in which to look at them: by ratio and by share in turn.
+
+    A sum that cancels by accident has the largest ratios and proves nothing; one that stopped growing has lost more.
+    """
+    by_ratio = sorted(suspects, key=lambda s: -of(s).ratio)
+    by_share = sorted(suspects, key=lambda s: -of(s).share)
+    in_turn = [s for pair in zip(by_ratio, by_share, strict=True) for s in pair]
+    return list({id(s): s for s in in_turn}.values())
+
+
 def suspicions(
     hand: Sequence[np.ndarray],
     reference: Sequence[np.ndarray],
     truth: Sequence[np.ndarray],
     p: Precision,
     reference_truth: Sequence[np.ndarray] | None = None,
-) -> tuple[list[tuple[str, int, tuple[int, ...], float]], float]:
+) -> tuple[list[Suspicion], float]:
     """Entries at which one side is clearly worse, the worst of each leaf and side; and the largest error seen."""
-    found, largest = [], 0.0
+    found: list[Suspicion] = []
+    largest = 0.0
     for leaf, (h, r, t) in enumerate(zip(hand, reference, truth, strict=True)):
         if not t.size:
             continue
@@ -58,14 +81,17 @@ def suspicions(
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             scaled = np.where((np.abs(t) > 4 * p.tiny) & np.isfinite(eh), eh / np.abs(t), 0.0)
         largest = max(largest, float(np.nanmax(scaled, initial=0.0)))
-        for side, mine, other in (("hand", eh, er), ("reference", er, eh)):
+        sides: tuple[tuple[Literal["hand", "reference"], np.ndarray, np.ndarray], ...]
+        sides = ("hand", eh, er), ("reference", er, eh)
+        for side, mine, other in sides:
             bad = worse(mine, other, t, p)
             if bad.any():
                 floor = np.maximum(other, p.roundoff * scale_of(t)) + p.tiny
                 ratio = np.where(bad, np.minimum(mine, p.largest) / floor, 0.0)
                 ratio = np.where(t == 0, np.minimum(ratio, 1.0), ratio)  # a loss where something was to lose says more
                 at = np.unravel_index(int(np.argmax(ratio)), t.shape) if t.shape else ()
-                found.append((side, leaf, tuple(int(i) for i in at), float(ratio[at])))
+                share = min(float(mine[at]), p.largest) / (float(np.nanmax(np.abs(t))) or 1.0)
+                found.append(Suspicion(side, leaf, tuple(int(i) for i in at), float(ratio[at]), share))
     return found, largest
 
 
@@ -73,7 +99,7 @@ def confirm(
     evaluate: Evaluate,
     truth_of: TruthOf,
     case: Case,
-    suspicion: tuple[str, int, tuple[int, ...], float],
+    suspicion: Suspicion,
     p: Precision,
     usual: Callable[[Case, int], float] = lambda case, leaf: 0.0,
 ) -> Loss | None:
@@ -83,7 +109,7 @@ def confirm(
     entries mix (a saturated attention row has gradients of 1e-70, and nobody wants their digits). An element-wise
     function has no such excuse, and neither has the reference: it is only passed over if the hand is no better.
     """
-    side, leaf, at, _ = suspicion
+    side, leaf, at = suspicion.side, suspicion.leaf, suspicion.entry
     floor = p.loss
     mine, others, small = [], [], 0
     for number, near in enumerate((case, *neighbours(case, evaluate(case)[side == "reference"][leaf][at]))):

@@ -12,7 +12,7 @@ from time import perf_counter
 
 import numpy as np
 
-from verify.accuracy import Loss, confirm, suspicions
+from verify.accuracy import Loss, Suspicion, confirm, most_telling, suspicions
 from verify.cases import Case
 from verify.comparison import RESOLUTION, differs, precision, relative
 from verify.engine import Arrays, Engine
@@ -78,7 +78,7 @@ def breadth(
     seen = Breadth(dtype)
     p = precision(dtype)
     low = dtype != engine.formula_dtype
-    suspects: list[tuple[float, Case, Arrays, tuple[str, int, tuple[int, ...], float]]] = []
+    suspects: list[tuple[Case, Suspicion]] = []
     entries = 0
     for index in range(cases):
         if stop() or (entries > ENTRIES_BUDGET and index >= FEWEST_CASES):
@@ -116,7 +116,7 @@ def breadth(
             truth = _agreed(hand, reference)
             found, largest = suspicions(mine, theirs, truth, p)
             seen.worst_error = max(seen.worst_error, largest) if low else seen.worst_error
-            suspects += [(s[3], case, truth, s) for s in found]
+            suspects += [(case, s) for s in found]
     _examine(engine, seen)
     _confirm(engine, seen, suspects)
     seen.seconds = perf_counter() - start
@@ -201,11 +201,10 @@ def _truth_of(engine: Engine, case: Case) -> Arrays | None:
     return hand_exactly(engine.formula(case), case)
 
 
-def _confirm(engine: Engine, seen: Breadth, suspects: list) -> None:
-    suspects.sort(key=lambda s: -s[0])
+def _confirm(engine: Engine, seen: Breadth, suspects: list[tuple[Case, Suspicion]]) -> None:
     per_side = {"hand": 0, "reference": 0}
-    for _, case, _, suspicion in suspects:
-        side = suspicion[0]
+    for case, suspicion in most_telling(suspects, lambda s: s[1]):
+        side = suspicion.side
         if per_side[side] >= MOST_CONFIRMED:
             continue
         per_side[side] += 1

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verify.accuracy import Loss, confirm, suspicions
+from verify.accuracy import Loss, confirm, most_telling, suspicions
 from verify.cases import Case
 from verify.comparison import as_wide, differs, precision
 from verify.engine import Arrays, Engine
@@ -146,10 +146,9 @@ def depth(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | Non
             mine, theirs = _truths(engine, case, low)
             found, largest = suspicions(hand, reference, mine, p, theirs)
             worst = max(worst, largest)
-            suspects += [(s[3], cell, case, s) for s in found]
+            suspects += [(cell, case, s) for s in found]
     losses = []
-    suspects.sort(key=lambda s: -s[0])
-    for _, cell, case, suspicion in suspects[:MOST_CONFIRMED]:
+    for cell, case, suspicion in most_telling(suspects, lambda s: s[2])[:MOST_CONFIRMED]:
         loss = confirm(cell.one, lambda c: _truths(engine, c, low), case, suspicion, p, engine.usual_size)
         if loss is not None:
             losses.append((case, loss))

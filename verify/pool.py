@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,20 @@ SILENCE = float(os.environ.get("VERIFY_SILENCE_SECONDS", 90))
 """Seconds without a sign of life after which a worker is stopped."""
 MEMORY = float(os.environ.get("VERIFY_MEMORY_GIB", 6)) * 2**30
 POLL = 0.25
+SEQUENTIAL = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+"""Two batched LAPACK calls at once wait for each other for ever in XLA's thread pool on a machine of two cores."""
+KNOWN_JAXLIB = (0, 13)
+"""XLA refuses a flag that it does not know: from this version on it is not set."""
 
 
 class WorkerLost(Exception):
     """The worker was stopped, or died; the message says why."""
+
+
+def _flags() -> str:
+    flags = os.environ.get("XLA_FLAGS", "")
+    jaxlib = tuple(int(n) for n in version("jaxlib").split(".")[:2])
+    return f"{flags} {SEQUENTIAL}".strip() if jaxlib < KNOWN_JAXLIB and SEQUENTIAL.split("=")[0] not in flags else flags
 
 
 @dataclass
@@ -47,6 +58,7 @@ class Remote:
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             **os.environ,
+            "XLA_FLAGS": _flags(),
             "PYTHONPATH": path,
         }
         self.process = subprocess.Popen(

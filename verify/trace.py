@@ -155,6 +155,10 @@ def extra_builder(sides: Sides, structure: Structure, dims: Mapping[str, int], d
         return survey(sides, structure, dtype, dims).build_extra
 
 
+BRANCHING = (os.path.join("numpy", "linalg.py"),)
+"""Files of JAX that choose a formula by the size."""
+
+
 class SizeDecided(Exception):
     """The user's code asks whether a symbolic size equals something: it must be traced size by size."""
 
@@ -163,7 +167,8 @@ class SizeDecided(Exception):
 def undecided_sizes_raise() -> Any:
     """JAX answers ``n == 1`` with False for a symbolic n, and a branch would be lost without a word.
 
-    So in the user's code (JAX's own may ask) such a question raises instead.
+    So in the user's code such a question raises instead. JAX's own may ask, where it only wants to know what
+    to broadcast; but its determinant of size 1, 2 or 3 is another formula.
     """
     expression = type(jax.export.symbolic_shape("n")[0])
     original = expression.__eq__
@@ -175,7 +180,9 @@ def undecided_sizes_raise() -> Any:
             asking = sys._getframe(1)
             if asking.f_code.co_name == "__ne__":
                 asking = asking.f_back or asking
-            if not asking.f_code.co_filename.startswith(library) and not _differ_for_sure(self, other):
+            place = asking.f_code.co_filename
+            may_ask = place.startswith(library) and not place.endswith(BRANCHING)
+            if not may_ask and not _differ_for_sure(self, other):
                 raise SizeDecided(f"a branch on whether {self} is {other}")
         return answer
 

@@ -215,4 +215,6 @@ def cotangent(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plai
             x = np.zeros(shape)
         elif kind < 0.28:
             x = x * 10.0 ** rng.uniform(-2, 2)
+        elif kind < 0.36:  # of one sign: sums grow, and a naive one stops growing
+            x = np.asarray(rng.uniform(0.5, 1.5, shape))
     return to_dtype(x, dtype)
