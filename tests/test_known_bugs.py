@@ -4,6 +4,7 @@ The default suite judges a pair of every class on few cases; ``pytest -m slow`` 
 does, in some ten minutes.
 """
 
+import re
 from functools import cache
 
 import pytest
@@ -68,7 +69,8 @@ def departure(name: str, record: ClaimRecord) -> str | None:
 
 def share_named(records: dict[str, ClaimRecord]) -> float:
     """The share of mistakes whose diagnosis has a kind that names them."""
-    return sum(CORPUS.named(name, kind(r)) for name, r in records.items()) / len(records)
+    found = CORPUS.named({name: kind(r) for name, r in records.items()})
+    return sum(found.values()) / len(found)
 
 
 # --- a few, in every run ---------------------------------------------------------------------------
@@ -114,13 +116,11 @@ def test_each_ends_as_it_should(name):
     record = outcome(name)
     assert departure(name, record) is None, record
     if record.verdict == "reference_wrong":
-        assert any(c.isdigit() for note in record.notes for c in note), "the numbers are missing"
+        assert any(re.search(r"jax.grad .*\d", note) for note in record.notes), "the numbers are missing"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("names", [HISTORICAL, INVENTED], ids=["historical", "invented"])
 def test_nine_in_ten_are_named(names):
-    records = {n: outcome(n) for n in names if CORPUS.entry_of(n) not in CORPUS.STAND_INS}
-    assert share_named(records) >= 0.9, {
-        n: kind(r) for n, r in records.items() if not CORPUS.named(n, kind(r))
-    }
+    records = {n: outcome(n) for n in names}
+    assert share_named(records) >= 0.9, {n: kind(r) for n, r in records.items()}
