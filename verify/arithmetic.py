@@ -28,6 +28,7 @@ from verify.elementwise import (
     sort,
     to_integer,
 )
+from verify.fourier import numpy_transform
 
 __all__ = ["Arithmetic", "Undecided", "Untranslatable", "dtype_name", "is_floating", "kind_of", "native",
            "wide"]
@@ -47,16 +48,25 @@ class Undecided(Exception):
     """A comparison that this precision cannot decide."""
 
 
+def _same(x: Any) -> Any:
+    return x
+
+
 class Arithmetic:
     """Where the names of a program are looked up."""
 
     name: str
+    stopped: Callable[[Any], Any] = staticmethod(_same)
+    """What ``stop_gradient`` does with a value; an oracle puts another function here."""
 
     def operation(self, name: str, *statics: str) -> Callable[..., Any]:
         raise NotImplementedError
 
     def constant(self, value: Any, dtype: str, noisy: bool) -> Any:
         raise NotImplementedError
+
+    def _stop(self, kind: str) -> Callable[[Any], Any]:
+        return self.stopped
 
     def active(self) -> AbstractContextManager:
         """In force while the program runs."""
@@ -84,10 +94,6 @@ def _low(function: Callable, dtype: Any) -> Callable:
         out = function(*raised)
         return out.astype(dtype) if out.dtype.kind == "f" else out
     return rounded
-
-
-def _same(x: Any) -> Any:
-    return x
 
 
 class NumPy(Arithmetic):
@@ -169,6 +175,9 @@ class NumPy(Arithmetic):
         def power(x: Any, y: Any) -> Any:
             return np.power(x, y.astype(x.dtype) if exponent == "int" and base != "int" else y)
         return _low(power, self.dtype(base)) if self._is_low(base) else power
+
+    def _fft(self, kind: str) -> Callable:
+        return numpy_transform(kind)
 
     def _is_low(self, kind: str) -> bool:
         return self.width is None and kind not in ("float", "complex", "int", "bool")

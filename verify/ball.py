@@ -22,6 +22,7 @@ from verify import ball_functions as fn
 from verify import linear_algebra
 from verify.arithmetic import Arithmetic, Untranslatable
 from verify.elementwise import ANY, BOOL, INT, is_floating, kind_of
+from verify.fourier import ball_transform
 
 
 # -- arrays of balls -------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ def _sort(operands: Sequence[np.ndarray], axis: int, keys: int) -> tuple[np.ndar
 
 def _combine(how: str) -> Callable[..., None]:
     def put(out: np.ndarray, index: tuple, values: Any) -> None:
-        out[index] = values
+        out[index] = values.item() if np.ndim(values) == 0 and isinstance(values, np.ndarray) else values
     ufuncs = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "min": _each(fn.smaller, 2),
               "max": _each(fn.larger, 2)}
     return put if how == "set" else ufuncs[how].at
@@ -216,6 +217,9 @@ class Ball(Arithmetic):
             return np.power
         power = _each(fn.power, 2)
         return power if exponent != "int" else _each(lambda x, y: fn.power(x, arb(int(y))), 2)
+
+    def _fft(self, kind: str) -> Callable:
+        return ball_transform(kind)
 
     def _sort(self) -> Callable:
         return _sort

@@ -22,7 +22,7 @@ _MOST, _LONGEST = 60, 48
 _ASSIGNED = re.compile(r"^    (v\d+) = (.+)$", re.MULTILINE)
 _CALL = re.compile(r"^(\w+)\((.*)\)$")
 _INFIX = {"mul": "*", "div": "/", "add": "+", "add_any": "+", "sub": "-", "matmul": "@"}
-_SILENT = ("input_", "convert_", "copy", "stop_gradient")
+_SILENT = ("input_", "convert_", "copy", "stop_")
 
 
 def intermediates_of(engine: Engine, case: Case) -> dict[str, np.ndarray]:

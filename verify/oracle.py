@@ -44,14 +44,46 @@ class Truth:
     exact: np.ndarray | None = None
 
 
+class Stops:
+    """``stop_gradient`` as an author means it: near by, a stopped value is what it was at the point itself."""
+
+    def __init__(self) -> None:
+        self.recorded = False
+        self._values: list[Any] = []
+        self._next = 0
+
+    def rewind(self) -> None:
+        self._next = 0
+
+    def __call__(self, x: Any) -> Any:
+        if not self.recorded:
+            self._values.append(x)
+            return x
+        self._next += 1
+        kept = self._values[self._next - 1] if self._next <= len(self._values) else x
+        return kept if np.shape(kept) == np.shape(x) else x
+
+
 class Oracle:
     """Values and derivatives of a claim's primal at one case."""
 
-    def __init__(self, traced: Traced, relation: str, case: Case, bits: int | None = BITS):
+    def __init__(
+        self,
+        traced: Traced,
+        relation: str,
+        case: Case,
+        bits: int | None = BITS,
+        width: Any = np.longdouble,
+        stopping: bool = False,
+    ):
         self.relation, self.case, self.traced = relation, case, traced
         self.bits, self.exact = bits, bits is not None
-        arithmetic = ball(bits) if bits is not None else wide(np.longdouble)
-        self.run = traced.primal.link(arithmetic)
+        self.width = np.dtype(width or np.longdouble)
+        arithmetic = ball(bits) if bits is not None else wide(self.width)
+        self._stops = Stops() if stopping else None
+        if self._stops is not None:
+            arithmetic.stopped = self._stops
+        self._program = traced.primal.link(arithmetic)
         self.inputs = [self._number(v) for v in case.values]
         self.extra = [self._number(v) for v in case.extra]
 
@@ -60,11 +92,21 @@ class Oracle:
             return x
         if self.exact:
             return to_balls(x)
-        return x.astype(np.clongdouble if x.dtype.kind == "c" else np.longdouble)
+        return x.astype(np.result_type(self.width, np.complex64) if x.dtype.kind == "c" else self.width)
 
     def value(self) -> tuple[np.ndarray, ...]:
         """The primal at the case."""
         return self.run(self.case.dims, self.inputs)
+
+    def run(self, dims: Mapping[str, int], inputs: Sequence[Any]) -> tuple[np.ndarray, ...]:
+        """The primal near the case."""
+        if self._stops is None:
+            return self._program(dims, inputs)
+        if not self._stops.recorded:
+            self._program(self.case.dims, self.inputs)
+            self._stops.recorded = True
+        self._stops.rewind()
+        return self._program(dims, inputs)
 
     def entry(self, leaf: int, at: tuple[int, ...], imaginary: bool = False) -> Truth:
         """The derivative of <cotangent, f> with respect to one entry of one input leaf."""
@@ -167,7 +209,7 @@ class Oracle:
         return scale if np.isfinite(scale) and scale > 0 else 1.0
 
     def _step(self, scale: float, bits: int) -> Any:
-        return arb(scale) * arb(2) ** -bits if self.exact else np.longdouble(scale) * np.longdouble(2.0) ** -bits
+        return arb(scale) * arb(2) ** -bits if self.exact else self.width.type(scale * 2.0**-bits)
 
     def _along(self, line: Callable[[Any], np.ndarray], scale: float, contracted: bool) -> Truth:
         return self._along_exact(line, scale) if self.exact else self._along_extended(line, scale)
@@ -204,8 +246,15 @@ class Oracle:
         finally:
             ctx.prec = before
 
+    def _size(self) -> float:
+        """What the rounding errors of a value are proportional to: sums may cancel, their errors do not."""
+        outputs = [o for o in self.value() if o.dtype.kind in "fc"]
+        weights = self.extra if len(self.extra) == len(outputs) else [np.ones(()) for _ in outputs]
+        sizes = [np.abs(o).max(initial=0.0) * np.sum(np.abs(w)) for o, w in zip(outputs, weights, strict=True)]
+        return float(sum(s for s in sizes if np.isfinite(s)))
+
     def _along_extended(self, line: Callable[[Any], np.ndarray], scale: float) -> Truth:
-        middle = np.asarray(line(np.longdouble(0)))
+        middle = np.asarray(line(self.width.type(0)))
         steps = [self._step(scale, k) for k in (6, 9, 12, 15, 18)]
         ups, downs = [np.asarray(line(s)) for s in steps], [np.asarray(line(-s)) for s in steps]
         centres = [(u - d) / (2 * s) for u, d, s in zip(ups, downs, steps, strict=True)]
@@ -214,12 +263,13 @@ class Oracle:
         gaps = np.where(np.isfinite(gaps), gaps, np.inf)
         best = np.argmin(gaps, axis=0)
         value = np.choose(best, np.stack(better[1:]))
-        noise = np.abs(middle) * np.finfo(np.longdouble).eps / steps[-1]
-        error = 4 * np.min(gaps, axis=0) + noise * 0 + np.finfo(np.longdouble).eps * np.abs(value)
+        eps = np.finfo(self.width).eps
+        noise = self._size() * eps / np.array(steps)
+        error = 4 * np.min(gaps, axis=0) + eps * np.abs(value) + noise[2:][best]
         right, left = (ups[-1] - middle) / steps[-1], (middle - downs[-1]) / steps[-1]
         jump = np.abs(right - left)
         jump0 = np.abs((ups[1] - middle) / steps[1] - (middle - downs[1]) / steps[1])
-        kink = (jump > 2.0**-4 * jump0) & (jump > 2.0**-10 * (np.abs(right) + np.abs(left))) & (jump > 8 * noise)
+        kink = (jump > 2.0**-4 * jump0) & (jump > 2.0**-10 * (np.abs(right) + np.abs(left))) & (jump > 8 * noise[-1])
         numbers = [np.asarray(a, np.float64) for a in (value, error, left, right)]
         return Truth(numbers[0], numbers[1], numbers[2], numbers[3], np.asarray(kink))
 

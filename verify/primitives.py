@@ -25,7 +25,7 @@ INLINED: dict[str, Callable[[dict], Any]] = {
     "linear_call": lambda p: p["callee"],
 }
 
-IDENTITY = ("stop_gradient", "copy", "copy_p", "sharding_constraint", "layout_constraint", "name", "pvary",
+IDENTITY = ("copy", "copy_p", "sharding_constraint", "layout_constraint", "name", "pvary",
             "reshard",
             "reduced_vary_cast", "optimization_barrier", "device_put")
 
@@ -48,6 +48,11 @@ def _elementwise(s: Site) -> Any:
 @rule(*IDENTITY)
 def _identity(s: Site) -> Any:
     return list(s.operands)
+
+
+@rule("stop_gradient")
+def _stop_gradient(s: Site) -> Any:
+    return s.map(lambda a: s.call("stop", a[0]))
 
 
 @rule("tie")
@@ -303,7 +308,7 @@ def _scatter(s: Site) -> Any:
 RULES.update(dict.fromkeys((
     "threefry2x32", "threefry4x32", "random_bits", "random_seed", "random_wrap", "random_unwrap",
     "random_split", "random_fold_in", "random_clone", "rng_bit_generator", "rng_uniform", "philox2x32",
-    "philox4x32", "random_gamma", "random_gamma_grad", "igamma_grad_a", "iota_2x32_shape", "fft",
+    "philox4x32", "random_gamma", "random_gamma_grad", "igamma_grad_a", "iota_2x32_shape",
     "ragged_dot_general", "schur", "hessenberg", "tridiagonal", "tridiagonal_solve", "cholesky_update",
     "approx_top_k",
 ), foreign))

@@ -245,6 +245,11 @@ def _geqrf(s: Site) -> Any:
     return foreign(s)
 
 
+@rule("fft")
+def _fft(s: Site) -> str:
+    return f"{s.typed('fft', s.params['fft_type'].name)}({s[0]}, {s.src(s.params['fft_lengths'])})"
+
+
 @rule("eigh")
 def _eigh(s: Site) -> Any:
     if s.params.get("subset_by_index") is not None:

@@ -215,6 +215,9 @@ def cotangent(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plai
             x = np.zeros(shape)
         elif kind < 0.28:
             x = x * 10.0 ** rng.uniform(-2, 2)
-        elif kind < 0.36:  # of one sign: sums grow, and a naive one stops growing
+        elif kind < 0.31 and x.size:  # one entry alone: what others hide is seen
+            x = np.zeros(shape)
+            x.flat[int(rng.integers(x.size))] = 1.0
+        elif kind < 0.38:  # of one sign: sums grow, and a naive one stops growing
             x = np.asarray(rng.uniform(0.5, 1.5, shape))
     return to_dtype(x, dtype)

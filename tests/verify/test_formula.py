@@ -145,3 +145,40 @@ def test_value_and_gradient(hand, finding):
 )
 def test_at_most(hand, finding):
     assert examined(hand, squares, {"n": 3}, POINT, relation="at_most", wrt=None).finding == finding
+
+
+def test_a_buffer_overwritten_in_place():
+    def backwards(x: N) -> N:
+        return x[::-1]
+
+    def overwritten(x, cotangent):
+        n = cotangent.shape[0]
+        return jax.lax.fori_loop(0, n, lambda i, buffer: buffer.at[i].set(buffer[n - 1 - i]), cotangent)
+
+    found = examined(overwritten, backwards, {"n": 3}, [1.0, 2.0, 3.0], relation="vjp", extra=([1.0, 2.0, 3.0],))
+    assert found.finding == "wrong"
+
+
+def test_a_primal_without_a_ball_form_is_judged_in_float64():
+    """U S Vᵀ = A: jax.grad has no derivative where singular values repeat, the product has."""
+
+    def recomposed(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
+        U, s, Vt = jnp.linalg.svd(A, full_matrices=False)
+        return (U * s) @ Vt
+
+    for factor, finding in ((1.0, "reference_wrong"), (1.001, "wrong")):
+        found = examined(
+            lambda A, cotangent, factor=factor: factor * cotangent, recomposed, {"n": 2}, np.eye(2), wrt="A",
+            relation="vjp", extra=(np.array([[1.0, 2.0], [3.0, 4.0]]),),
+        )  # fmt: skip
+        assert found.finding == finding and not found.exact
+
+
+def test_a_stopped_value_that_makes_no_difference():
+    """logsumexp stops its largest entry, which cancels: its derivative in the weights is not hidden."""
+
+    def weighted(b: N) -> Float[Array, ""]:
+        return jax.scipy.special.logsumexp(jnp.zeros_like(b), b=b)
+
+    found = examined(lambda b: 1 / jnp.sum(b) + 0 * b, weighted, {"n": 2}, [0.0, 2.0], wrt="b")
+    assert found.finding == "reference_wrong" and found.reference[0][0] == 0

@@ -379,7 +379,8 @@ row("argsort_descending", lambda x: (jnp.argsort(x, descending=True), jnp.sort(x
     grad=False)
 row("approx_top_k", lambda x: lax.approx_max_k(x, 2), "5", grad=False, ball=False)
 row("masked_softmax", lambda x: jnp.cumsum(jax.nn.softmax(x, where=x > -1)), "5")
-row("fft", lambda x: jnp.abs(jnp.fft.fft(x)), "4", ball=False)
+row("fft", lambda x: (jnp.fft.fft(x), jnp.fft.ifft(x), jnp.fft.rfft(x), jnp.fft.irfft(jnp.fft.rfft(x), 5)), "5")
+row("fft2", lambda x: (jnp.fft.fft2(x), jnp.fft.rfft2(x), jnp.fft.irfft2(jnp.fft.rfft2(x))), "3 4")
 
 
 SIZES = [{"k": 2, "m": 3, "n": 4, "N": 5}, {"k": 3, "m": 1, "n": 2, "N": 7}]

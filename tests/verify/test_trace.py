@@ -169,3 +169,14 @@ def test_the_users_own_configuration(strict):
     with jax.numpy_dtype_promotion("strict" if strict else "standard"):
         outcome = judged(hand, loss, "X", cases=20)
     assert outcome.verdict == ("error" if strict else "agrees"), outcome
+
+
+def test_a_root_of_a_size_stays_symbolic():
+    def scaled(x: Float[Array, "n"]) -> Float[Array, ""]:
+        return jnp.sum(x**2) / x.shape[0] ** 0.5
+
+    engine = engine_of(claim_of(lambda x: 2 * x * x.shape[0] ** -0.5, scaled, "x"))
+    for dtype in ("float64", "bfloat16"):
+        case = engine.case(0, dtype)
+        traced = engine.traced(case.structure, dtype, case.dims)
+        assert traced.engine == "symbolic" and traced.hand_dtypes == traced.reference_dtypes == (dtype,)
