@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from tests.mutation.operators import OPERATORS, Edit, applied, edits
@@ -33,7 +33,6 @@ class Mutant:
             "line": first,
             "original": _joined(before[first - 1 : last]),
             "mutated": _joined(after[first - 1 : last + len(after) - len(before)]),
-            "edit": asdict(self.edit),
         }
 
 

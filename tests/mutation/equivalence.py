@@ -16,11 +16,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from mpmath import mp, mpf
+from mpmath import mpf
 
 from handgrad.claims import Claim
 from tests.mutation import overlay
-from tests.mutation.exact import DIGITS, evaluate
+from tests.mutation.exact import DIGITS, evaluate, mp
 from verify.cases import Case, Draws
 from verify.collect import collect
 from verify.engine import Engine

@@ -12,10 +12,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 from jax.extend import core
-from mpmath import mp, mpf
+from mpmath import mpf
 
+mp: Any = mpmath.mp  # has its functions at run time only
 DIGITS = 100
 """Working precision; what agrees to 50 of them is the same."""
 

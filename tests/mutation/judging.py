@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -54,9 +55,8 @@ class Judge:
         )
         outcome = self._outcome(mutant, source, seed, alone, order)
         described = mutant.described(source)
-        described.pop("edit")
-        return {**described, "seed": seed, "affected": len(order), **outcome,
-                "seconds": round(time.monotonic() - start, 1)}  # fmt: skip
+        seconds = round(time.monotonic() - start, 1)
+        return {**described, "seed": seed, "affected": len(order), **outcome, "seconds": seconds}
 
     def _outcome(
         self, mutant: Mutant, source: str, seed: int, alone: Sequence[str], order: Sequence[str]
@@ -104,8 +104,6 @@ class Judge:
 
     def _compared(self, module: str, text: Path, targets: Sequence[str]) -> dict[str, Any]:
         """Whether the functions differ at all, decided apart from the judge, in a process of its own."""
-        import json
-
         command = [sys.executable, "-m", "tests.mutation.equivalence", module, str(text), *targets]
         try:
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
