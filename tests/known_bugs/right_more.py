@@ -141,15 +141,14 @@ def log_sigmoid_second(x, *, dx):
 
 @jax.custom_jvp
 def R30_right(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
-    """The determinant."""
-    return jnp.linalg.det(A)
+    """The logarithm of the determinant."""
+    return jnp.linalg.slogdet(A)[1]
 
 
 @R30_right.defjvp
-def determinant_differential(primals, tangents):
+def log_determinant_differential(primals, tangents):
     (A,), (dA,) = primals, tangents
-    det = R30_right(A)
-    return det, det * jnp.trace(jnp.linalg.solve(A, dA))
+    return R30_right(A), jnp.trace(jnp.linalg.solve(A, dA))
 
 
 # --- M: race ---------------------------------------------------------------------------------------

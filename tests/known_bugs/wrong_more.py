@@ -159,16 +159,16 @@ def log_sigmoid_second(x, *, dx):
 
 @jax.custom_jvp
 def R30_wrong(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, ""]:
-    """The determinant."""
-    return jnp.linalg.det(A)
+    """The logarithm of the determinant."""
+    return jnp.linalg.slogdet(A)[1]
 
 
 @R30_wrong.defjvp
-def determinant_differential(primals, tangents):
+def log_determinant_differential(primals, tangents):
     """pytorch#192540: right once, wrong when differentiated again."""
     (A,), (dA,) = primals, tangents
-    det, factors = R30_wrong(A), lax.stop_gradient(A)  # the saved LU factors carry no derivative
-    return det, det * jnp.trace(jnp.linalg.solve(factors, dA))
+    factors = lax.stop_gradient(A)  # what was saved for the rule carries no derivative
+    return R30_wrong(A), jnp.trace(jnp.linalg.solve(factors, dA))
 
 
 # --- M: race ---------------------------------------------------------------------------------------
