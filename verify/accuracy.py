@@ -112,7 +112,8 @@ def confirm(
     side, leaf, at = suspicion.side, suspicion.leaf, suspicion.entry
     floor = p.loss
     mine, others, small = [], [], 0
-    for number, near in enumerate((case, *neighbours(case, evaluate(case)[side == "reference"][leaf][at]))):
+    around = neighbours(case, evaluate(case)[side == "reference"][leaf][at], one_hot=side == "reference")
+    for number, near in enumerate((case, *around)):
         whole = truth_of(near)
         truths = [np.asarray(t[leaf][at]) for t in whole]
         size = float(scale_of(whole[0][leaf])[at])
@@ -142,16 +143,17 @@ def confirm(
     )  # fmt: skip
 
 
-def neighbours(case: Case, result: complex) -> list[Case]:
+def neighbours(case: Case, result: complex, one_hot: bool = False) -> list[Case]:
     """Cases near by, each entry moved on its own, within its domain.
 
     Zeros move with the others: a single non-zero entry makes results vanish as a small size does. Only where the
-    result in question is not finite they stay, for they may be the reason.
+    result in question is not finite they stay, for they may be the reason; those of a cotangent
+    stay if asked to, for many a gradient is that of a single output.
     """
     zeros_stay = not np.isfinite(result)
     rng = np.random.default_rng(case.index)
 
-    def moved(v: np.ndarray, domain: Domain = real) -> np.ndarray:
+    def moved(v: np.ndarray, domain: Domain = real, zeros_stay: bool = zeros_stay) -> np.ndarray:
         if v.dtype.kind in "iub" or domain.kind == "one_hot":
             return v
         dtype = str(v.dtype)
@@ -177,7 +179,7 @@ def neighbours(case: Case, result: complex) -> list[Case]:
         replace(
             case,
             values=tuple(moved(v, d) for v, d in zip(case.values, domains, strict=True)),
-            extra=tuple(moved(v) for v in case.extra),
+            extra=tuple(moved(v, zeros_stay=zeros_stay or one_hot) for v in case.extra),
         )
         for _ in range(NEIGHBOURS)
     ]

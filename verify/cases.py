@@ -246,7 +246,7 @@ class Draws:
             if dtype.startswith("complex"):
                 x = np.asarray(rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
             else:
-                x = cotangent(rng, shape, dtype, case.plain)
+                x = cotangent(rng, shape, dtype, case.plain, case.values)
             extra.append(x)
         return replace(case, extra=tuple(extra))
 

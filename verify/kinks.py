@@ -116,6 +116,7 @@ class Surroundings:
     def _shifted(self, direction: dict[int, int]) -> list[np.ndarray]:
         moved = list(self.oracle.inputs)
         start = self._offset()
+        scale = self.oracle.smallest(self.moving)  # the same for all: a kink of several arguments has its directions
         for i in self.moving:
             noise = self.rng.standard_normal(moved[i].shape)
             if direction:
@@ -123,7 +124,7 @@ class Surroundings:
                 for flat, amount in direction.items():
                     if start[i] <= flat < start[i] + noise.size:
                         noise.reshape(-1)[flat - start[i]] += amount
-            step = np.asarray(np.frompyfunc(arb, 1, 1)(self.oracle.smallest([i]) * noise), dtype=object)
+            step = np.asarray(np.frompyfunc(arb, 1, 1)(scale * noise), dtype=object)
             moved[i] = np.asarray(moved[i] + step * arb(2) ** -NEARBY, dtype=object).reshape(moved[i].shape)
         return moved
 

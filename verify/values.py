@@ -7,7 +7,7 @@ zeros, ties and end points that lie in them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -109,7 +109,7 @@ def _floats(
         else:
             x = np.ones(())
         return x
-    return _matrix(rng, shape, kind, plain)
+    return _matrix(rng, shape, kind, dtype, plain)
 
 
 def _real(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plain: bool) -> np.ndarray:
@@ -176,7 +176,7 @@ def _simplex(rng: np.random.Generator, shape: tuple[int, ...], plain: bool) -> n
     return np.where(total > 0, x / np.where(total > 0, total, 1.0), corner)
 
 
-def _matrix(rng: np.random.Generator, shape: tuple[int, ...], kind: str, plain: bool) -> np.ndarray:
+def _matrix(rng: np.random.Generator, shape: tuple[int, ...], kind: str, dtype: str, plain: bool) -> np.ndarray:
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ValueError(f"domain {kind} wants a square matrix in its last two axes, and got the shape {shape}")
     n = shape[-1]
@@ -196,14 +196,26 @@ def _matrix(rng: np.random.Generator, shape: tuple[int, ...], kind: str, plain: 
         return np.broadcast_to(np.eye(n), shape).copy() if not plain and rng.random() < 0.1 else q
     if not plain and rng.random() < 0.15:  # repeated eigenvalues
         return np.broadcast_to(np.eye(n) * rng.choice([1.0, 2.0, 0.5]), shape).copy()
-    spread = 0.5 if plain else rng.choice([0.5, 1.0, 2.0, 4.0])
+    # No better than the square root of the precision: a solve that is as good as it can be keeps half of its digits.
+    worst = -np.log10(float(ml_dtypes.finfo(numpy_dtype(dtype)).eps) / 2) / 3
+    spread = min(worst, 0.5 if plain else rng.choice([0.5, 1.0, 2.0, 4.0]))
     values = 10.0 ** rng.uniform(-spread, spread / 2, shape[:-1])
     a = (q * values[..., None, :]) @ np.swapaxes(q, -1, -2)
     return (a + np.swapaxes(a, -1, -2)) / 2
 
 
-def cotangent(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plain: bool = False) -> np.ndarray:
-    """A cotangent or tangent: neither all ones nor all equal, now and then sparse or zero."""
+def cotangent(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    dtype: str,
+    plain: bool = False,
+    beside: Sequence[np.ndarray] = (),
+) -> np.ndarray:
+    """A cotangent or tangent: neither all ones nor all equal, now and then sparse or zero.
+
+    ``beside`` are the arguments: where one has this shape, a single entry stands at its largest half of the time
+    (what is left of a saturated softmax is seen there alone).
+    """
     x = np.asarray(rng.standard_normal(shape))
     if not plain:
         kind = rng.random()
@@ -215,9 +227,13 @@ def cotangent(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plai
             x = np.zeros(shape)
         elif kind < 0.28:
             x = x * 10.0 ** rng.uniform(-2, 2)
-        elif kind < 0.31 and x.size:  # one entry alone: what others hide is seen
+        elif kind < 0.34 and x.size:  # one entry alone: what others hide is seen
             x = np.zeros(shape)
-            x.flat[int(rng.integers(x.size))] = 1.0
-        elif kind < 0.38:  # of one sign: sums grow, and a naive one stops growing
+            alike = [v for v in beside if v.shape == shape and v.dtype.kind not in "iubc"]
+            at = int(rng.integers(x.size))
+            if alike and rng.random() < 0.5:
+                at = int(np.argmax(alike[0].astype(np.float64)))
+            x.flat[at] = 1.0
+        elif kind < 0.40:  # of one sign: sums grow, and a naive one stops growing
             x = np.asarray(rng.uniform(0.5, 1.5, shape))
     return to_dtype(x, dtype)

@@ -183,3 +183,18 @@ def test_relu_in_a_layer():
 
     assert judged(hand, layer, "W", cases=40).verdict in ("convention", "agrees")
     assert judged(lambda W, x: jnp.outer((W @ x > -0.1) * 1.0, x), layer, "W", cases=40).verdict == "wrong"
+
+
+def test_a_kink_of_two_arguments_of_different_size():
+    """hypot at the origin: any slopes in the unit disc, however large the other entries are."""
+
+    def hypot(x: N, y: N) -> N:
+        return jnp.hypot(x, y)
+
+    def zero(x, y, cotangent):
+        h = jnp.where(hypot(x, y) == 0, 1, hypot(x, y))
+        return cotangent * x / h, cotangent * y / h
+
+    point = [0.0, 1.0], [0.0, 1e-6]
+    found = examined(zero, hypot, {"n": 2}, *point, wrt=("x", "y"), relation="vjp", extra=([2.0, 1.0],))
+    assert found.finding == "convention"
