@@ -22,6 +22,7 @@ from verify.hypotheses.cases import (
     largest,
     leaf_cases,
 )
+from verify.hypotheses.edits import edited
 from verify.hypotheses.entrywise import entrywise
 from verify.hypotheses.facts import nonfinite, precision, unknown, wrong_shape
 from verify.hypotheses.ladder import Found, Stage, View, proportional, rearranged
@@ -218,7 +219,8 @@ def _explain(cases: list[Case], view: View, peeled: bool = False) -> Told:
     narrow = condition_on_entries(plain, view, partial, narrow=True) or wrong_place(plain, view, plain=True)
     if narrow is not None:
         return narrow
-    found, other = _first((additive, rearranged_and_more), plain, view)
+    steps = () if peeled else (edited,)
+    found, other = _first((additive, rearranged_and_more, *steps), plain, view)
     if found is not None:
         return found.diagnoses
     partial = partial or other
@@ -247,7 +249,7 @@ def _explain(cases: list[Case], view: View, peeled: bool = False) -> Told:
         return partial.diagnoses
     if all(largest(case.hand - case.truth) < 1e-5 * largest(case.truth) for case in cases if case.failed):
         return (precision(plain, view),)
-    return (unknown(plain, view, recognised_hand(cases)),)
+    return (recognised_hand(cases, view) or unknown(plain, view),)
 
 
 def _two_layers(cases: Sequence[Case], view: View) -> Told | None:

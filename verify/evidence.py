@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,3 +29,21 @@ class Sample:
     failed: bool
     dtype: str = "float64"
     intermediates: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """The truth re-evaluated with one step of the reference's derivative changed: a likely mistake.
+
+    ``text`` follows "the hand-written derivative" (``{noun}`` stands for "gradient"). Of an ``additive`` one ``text``
+    names the term that is left out, so that the hand-written value may have any multiple of it. ``evaluate`` raises
+    KeyError at a sample that it does not know.
+    """
+
+    kind: str
+    text: str
+    additive: bool
+    evaluate: Callable[[Sample], tuple[np.ndarray, ...]]
+
+    def __call__(self, sample: Sample) -> tuple[np.ndarray, ...]:
+        return self.evaluate(sample)

@@ -13,6 +13,7 @@ from verify.cases import Case
 from verify.comparison import as_wide
 from verify.engine import Arrays, Engine
 from verify.evidence import Sample
+from verify.program_edits import edits_of
 
 MOST_CANDIDATES = 40
 
@@ -29,7 +30,10 @@ def named_inputs(engine: Engine, case: Case) -> dict[str, Any]:
 
 
 def candidates_of(engine: Engine, cases: Sequence[Case]) -> Mapping[str, Callable[[Sample], Arrays]]:
-    """The truth re-evaluated with two inputs exchanged, one in place of another, or at the function's own value."""
+    """The truth re-evaluated with two inputs exchanged, one in place of another, or at the function's own value.
+
+    Besides, the edits of the reference's program.
+    """
     by_id = {c.id: c for c in cases}
     first = cases[0]
     traced = engine.formula(first)
@@ -47,7 +51,7 @@ def candidates_of(engine: Engine, cases: Sequence[Case]) -> Mapping[str, Callabl
     for i in floating:
         if len(values) == 1 and i < len(first.values) and values[0].shape == first.values[i].shape:
             found[f"at the function's value in place of {labels[i]}"] = _at_value(engine, by_id, i)
-    return dict(itertools.islice(found.items(), MOST_CANDIDATES))
+    return {**dict(itertools.islice(found.items(), MOST_CANDIDATES)), **edits_of(engine, cases)}
 
 
 def _moved(engine: Engine, by_id: Mapping[str, Case], moves: Mapping[int, int]) -> Callable[[Sample], Arrays]:

@@ -13,7 +13,7 @@ from verify.hypotheses.expressions import Expr, atoms, common_names, in_shape
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.numbers import exact_name, number_name
 from verify.hypotheses.recognised import chained, expressed, multiple, replaced_kind
-from verify.hypotheses.scale import Scale, explain, scale_kind, scale_text
+from verify.hypotheses.scale import Scale, explain, remainder_name, scale_kind, scale_text
 from verify.hypotheses.structure import structures
 from verify.hypotheses.terms import (
     Table,
@@ -96,6 +96,8 @@ def _term_diagnosis(cases, view: View, expr: Expr, scale: Scale, how: Fit, table
         )
     if share is not None and min(abs(share), abs(share - 1)) > 1e-4:
         ratio = number_name(1 - 1 / share)
+        if "dims shifted" in scale.families and table is not None and len(table.probes) == 1:
+            ratio = remainder_name(Scale(scale.constant / (share * scale(table.probes[0])), scale.powers))
         return Diagnosis(
             "factor",
             f"has {ratio} times one of its terms: hand + {term} equals the {view.noun}",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from verify.evidence import Edit
 from verify.hypotheses.cases import Case, Fit
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.numbers import exact_name
@@ -20,6 +21,8 @@ def candidates(cases: Sequence[Case], view: View) -> Iterator[Found]:
     used = [case for case in cases if case.failed and case.tame][:_FAILING]
     used += [case for case in cases if not case.failed][:_PASSING]
     for label, evaluate in (view.candidates or {}).items():
+        if isinstance(evaluate, Edit):
+            continue
         known = _evaluate(used, evaluate)
         if sum(case.failed for case, _ in known) < 3:
             continue

@@ -113,7 +113,7 @@ def wrong_shape(cases: Sequence[Case], view: View) -> Diagnosis:
     )
 
 
-def unknown(cases: Sequence[Case], view: View, computes: str | None = None) -> Diagnosis:
+def unknown(cases: Sequence[Case], view: View) -> Diagnosis:
     """The facts, where no hypothesis holds."""
     failing = [case for case in cases if case.failed] or list(cases)
     bad = sum(int(case.bad.sum()) for case in failing)
@@ -126,8 +126,6 @@ def unknown(cases: Sequence[Case], view: View, computes: str | None = None) -> D
     simplest = min(failing, key=lambda case: (sum(case.sample.dims.values()), case.truth.size))
     sizes = ", ".join(f"{name} = {size}" for name, size in simplest.sample.dims.items())
     typical = f"; the typical error is {float(np.median(errors)):.2g} of the largest entry" if errors else ""
-    if computes is not None:
-        typical = f": it computes {computes}{typical}"
     text = f"differs in no simple way{typical}" + (
         f"; the smallest failing sizes are {sizes}" if sizes else ""
     )

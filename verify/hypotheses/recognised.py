@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from verify.hypotheses.candidate_terms import deep_products
-from verify.hypotheses.cases import Case, is_direction
+from verify.hypotheses.cases import Case, Fit, is_direction
 from verify.hypotheses.chains import chains
 from verify.hypotheses.expressions import (
     Expr,
@@ -26,6 +26,7 @@ from verify.hypotheses.terms import (
     probe_of,
     tabulate,
 )
+from verify.record import Diagnosis
 
 
 def multiple(scale: Scale, expr: Expr) -> str:
@@ -51,6 +52,11 @@ def expressed(cases: Sequence[Case], view: View, table: Table, deep: bool) -> It
         inner = fill(probe_of(table), deep_products(table.probes[0], names))
         wanted = wanted or _recognised(cases, view, inner, truth)
         got = got or (_recognised(cases, view, inner, hand) if wanted is not None else None)
+    for known, other, mine in ((got, truth, True), (wanted, hand, False)):
+        turned = _turned(cases, known[0], other) if known is not None else None
+        if known is not None and turned is not None:
+            yield _told_turned(view, known, turned) if mine else _told_turned(view, turned, known)
+            return
     if wanted is None or got is None or got[0] == wanted[0]:
         return
     (expr, scale, how), (true_expr, true_scale, _) = got, wanted
@@ -61,6 +67,36 @@ def expressed(cases: Sequence[Case], view: View, table: Table, deep: bool) -> It
         mine,
         how,
     )
+
+
+Fitted = tuple[Expr, Scale, Fit]
+
+
+def _turned(cases: Sequence[Case], expr: Expr, of: Callable[[Case], np.ndarray]) -> Fitted | None:
+    """The same expression with one matrix in it transposed (or conjugated), where that equals the other value."""
+    return next((found for v in variants(expr) if (found := _verified(cases, [v], of)) is not None), None)
+
+
+def variants(expr: Expr) -> Iterator[Expr]:
+    """The expression with one operand transposed, or one conjugated."""
+    match expr:
+        case ("base", _) | ("inv", _) | ("column", _):
+            yield ("T", expr)
+            yield ("conj", expr)
+            yield ("conj", ("T", expr))
+        case ("T", inner) | ("conj", inner):
+            yield inner
+    for at, part in enumerate(expr):
+        if isinstance(part, tuple) and part and isinstance(part[0], str):
+            yield from ((*expr[:at], other, *expr[at + 1 :]) for other in variants(part))
+
+
+def _told_turned(view: View, got: Fitted, wanted: Fitted) -> Found:
+    mine, true = multiple(got[1], got[0]), multiple(wanted[1], wanted[0])
+    conjugated = spell(got[0]).count("conj") != spell(wanted[0]).count("conj")
+    kind, what = ("conjugate", "conj") if conjugated else ("transpose", "transpose")
+    text = f"is {mine}, but the {view.noun} is {true}: a {what} is missing, or one too many"
+    return Found.one(kind, text, mine, got[2])
 
 
 def _recognised(cases, view: View, table: Table, of: Callable[[Case], np.ndarray]):
@@ -88,8 +124,8 @@ def chained(
     yield Found.one(kind, f"is {mine}, but the {view.noun} is {true}", mine, got[2])
 
 
-def recognised_hand(cases: Sequence[Case]) -> str | None:
-    """What the hand-written function computes, where that is a short expression."""
+def recognised_hand(cases: Sequence[Case], view: View) -> Diagnosis | None:
+    """What the hand-written function computes, where that is a short expression: it is no derivative."""
     table = tabulate(cases)
     if table is None or len(table.probes) != 1:
         return None
@@ -98,9 +134,18 @@ def recognised_hand(cases: Sequence[Case]) -> str | None:
         return case.hand
 
     names = common_names([case for case in cases if case.failed and case.tame])
-    got = _recognised(cases, View(""), table, hand)
+    got = _recognised(cases, view, table, hand)
     got = got or _verified(cases, chains(table.probes[0], names, {"hand": table.hand})["hand"], hand)
-    return None if got is None else multiple(got[1], got[0])
+    if got is None:
+        return None
+    turned = _turned(cases, got[0], lambda case: case.truth)
+    if turned is not None:
+        return _told_turned(view, got, turned).diagnoses[0]
+    mine, sample = multiple(got[1], got[0]), table.probes[0].sample
+    linear = {name: count for name, count in atoms(got[0]).items() if is_direction(name, sample)}
+    once = not any(is_direction(name, sample) for name in sample.inputs) or set(linear.values()) == {1}
+    text = f"is {mine}, but the {view.noun} is another function of the arguments"
+    return Diagnosis("wrong_argument" if once else "cotangent", text, mine, got[2].evidence())
 
 
 def _verified(cases, exprs: Sequence[Expr], of: Callable[[Case], np.ndarray]):

@@ -73,6 +73,20 @@ class Scale:
         return f"{sign}{over}/{under}"
 
 
+def remainder_name(scale: Scale) -> str:
+    """How 1 - scale is written: ``n`` for 1 + (n-1), ``1/n`` for 1 - (n-1)/n."""
+    if not scale.powers:
+        return Scale(1 - scale.constant).name
+    powers = {quantity.name: power for quantity, power in scale.powers}
+    for name in powers:
+        size = name.removesuffix("-1")
+        if size != name and abs(scale.constant + 1) < 1e-6 and powers == {name: 1}:
+            return size
+        if size != name and abs(scale.constant - 1) < 1e-6 and powers == {name: 1, size: -1}:
+            return f"1/{size}"
+    return f"1 + {scale.negated().name}" if np.real(scale.constant) < 0 else f"1 - {scale.name}"
+
+
 def proportions(cases: Sequence[Case], left_right: LeftRight) -> list[tuple[Case, complex]] | None:
     """The factor by which left is right in the tame failing cases; None where they are not proportional."""
     found, missed = [], 0
