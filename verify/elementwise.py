@@ -127,7 +127,7 @@ ANY: dict[str, Callable] = {  # entries of every kind
 FLOAT: dict[str, Callable] = ANY | {
     "div": np.divide, "rem": np.fmod, "reciprocal": np.reciprocal, "sqrt": np.sqrt, "rsqrt": _rsqrt,
     "cbrt": np.cbrt,
-    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log1p": np.log1p,
+    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "log2": np.log2,
     "logistic": special.expit,
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh,

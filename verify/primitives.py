@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from verify.arithmetic import Untranslatable
@@ -20,7 +21,7 @@ INLINED: dict[str, Callable[[dict], Any]] = {
     **{name: lambda p: p["jaxpr"] for name in ("jit", "pjit", "remat2", "checkpoint", "remat", "composite",
                                                  "core_call", "xla_call", "remat_opt")},
     **{name: lambda p: p["call_jaxpr"] for name in ("closed_call", "call", "custom_jvp_call",
-                                                    "custom_vjp_call")},
+                                                    "custom_vjp_call", "eval_jaxpr")},
     "custom_vmap_call": lambda p: p["call"],
     "linear_call": lambda p: p["callee"],
 }
@@ -31,7 +32,7 @@ IDENTITY = ("copy", "copy_p", "sharding_constraint", "layout_constraint", "name"
 
 ELEMENTWISE = (
     "add", "add_any", "sub", "mul", "div", "neg", "rem", "max", "min", "abs", "sign", "square",
-    "reciprocal", "pow", "sqrt", "rsqrt", "cbrt", "exp", "exp2", "expm1", "log", "log1p", "logistic",
+    "reciprocal", "pow", "sqrt", "rsqrt", "cbrt", "exp", "exp2", "expm1", "log", "log1p", "log2", "logistic",
     "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh",
     "atanh", "erf", "erfc", "erf_inv", "lgamma", "digamma", "polygamma", "zeta", "igamma", "igammac",
     "regularized_incomplete_beta", "bessel_i0e", "bessel_i1e", "floor", "ceil", "is_finite", "nextafter",
@@ -93,6 +94,38 @@ def _integer_pow(s: Site) -> Any:
     if y == 2:
         return s.map(lambda a: s.call("square", a[0]))
     return s.map(lambda a: s.call("integer_pow", a[0], y))
+
+
+@rule("one_minus_square")
+def _one_minus_square(s: Site) -> Any:
+    """(1 + x)(1 - x), as JAX computes it."""
+    one = s.t.constant(np.ones((), np.int64), s.out_dtype, noisy=False)
+    return s.map(lambda a: s.call("mul", s.call("add", one, a[0]), s.call("sub", one, a[0])))
+
+
+@rule("polynomial")
+def _polynomial(s: Site) -> Any:
+    """Horner's rule, the coefficients from the lowest."""
+    def horner(a: list[str]) -> str:
+        value = a[-1]
+        for coefficient in reversed(a[1:-1]):
+            value = s.call("add", s.call("mul", value, a[0]), coefficient)
+        return value
+    return s.map(horner)
+
+
+@rule("call_hi_primitive")
+def _expanded(s: Site) -> Any:
+    """A primitive that JAX defines by a function of others."""
+    definition = s.params["_prim"]
+    leaves = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in s.eqn.invars]
+
+    def expanded(*leaves: Any) -> list[Any]:
+        return jax.tree_util.tree_leaves(definition.expand(*definition.in_tree.unflatten(leaves)))
+
+    with jax.enable_x64(any(str(v.aval.dtype).endswith("64") for v in (*s.eqn.invars, *s.eqn.outvars))):
+        closed = jax.make_jaxpr(expanded)(*leaves)
+    return s.t.inline(closed.jaxpr, closed.consts, s.operands)
 
 
 @rule("round")

@@ -165,9 +165,13 @@ def _tuple(items: Sequence[str]) -> str:
 @rule("scan")
 def _scan(s: Site) -> Any:
     p = s.params
-    consts, carry = p["num_consts"], p["num_consts"] + p["num_carry"]
+    if "ft_in" in p:  # JAX 0.11 on: trees of constants, carry and slices
+        consts, carries, _ = (len(list(part)) for part in p["ft_in"].update(s.all).unpack())
+    else:
+        consts, carries = p["num_consts"], p["num_carry"]
+    carry = consts + carries
     f = s.function(p["jaxpr"])
-    stacked = [v.aval.shape for v in s.eqn.outvars[p["num_carry"]:]]
+    stacked = [v.aval.shape for v in s.eqn.outvars[carries:]]
     return (f"scan({f}, {_tuple(s.all[:consts])}, {_tuple(s.all[consts:carry])}, {_tuple(s.all[carry:])}, "
             f"{s.src(p['length'])}, {p['reverse']}, {s.src(stacked)})")
 

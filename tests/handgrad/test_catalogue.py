@@ -76,7 +76,12 @@ def test_traces_for_all_sizes_and_keeps_the_dtype(claim, dtype):
             claim, {name: full[name] for name in arguments}, lambda t: jax.tree.map(jnp.ones_like, t)
         )
 
-    hand, reference = jax.eval_shape(sides, {k: v for k, v in arguments.items() if k not in static})
+    try:
+        hand, reference = jax.eval_shape(sides, {k: v for k, v in arguments.items() if k not in static})
+    except TypeError as error:
+        if "does not accept dtype bfloat16" not in str(error):
+            raise
+        pytest.skip("linear algebra, which JAX has in float32 and float64 only")
     assert [(str(x.shape), x.dtype) for x in jax.tree.leaves(hand)] == [
         (str(x.shape), x.dtype) for x in jax.tree.leaves(reference)
     ]

@@ -140,8 +140,9 @@ def test_a_certain_maximum_is_the_same_ball() -> None:
 
 def program_of(f: Callable[..., Any], *shapes: str, dtype: str = "float32") -> Program:
     scope = jax.export.SymbolicScope()
-    specs = [jax.ShapeDtypeStruct(jax.export.symbolic_shape(s, scope=scope), dtype) for s in shapes]
-    return translate(jax.make_jaxpr(f)(*specs))
+    with jax.enable_x64(dtype == "float64"):
+        specs = [jax.ShapeDtypeStruct(jax.export.symbolic_shape(s, scope=scope), dtype) for s in shapes]
+        return translate(jax.make_jaxpr(f)(*specs))
 
 
 def balls(*values: tuple[float, float]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jaxtyping import Array, Float
 
@@ -197,4 +198,5 @@ def test_a_kink_of_two_arguments_of_different_size():
 
     point = [0.0, 1.0], [0.0, 1e-6]
     found = examined(zero, hypot, {"n": 2}, *point, wrt=("x", "y"), relation="vjp", extra=([2.0, 1.0],))
-    assert found.finding == "convention"
+    known = all(np.isfinite(r).all() for r in found.reference)  # JAX 0.12 gives NaN there
+    assert found.finding == ("convention" if known else "reference_wrong")

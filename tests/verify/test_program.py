@@ -545,8 +545,9 @@ def test_a_broken_rule_is_seen(name: str, broken: str, by: Any, monkeypatch: pyt
 # -- what the program is ------------------------------------------------------------------------------
 def program_of(f: Callable[..., Any], *shapes: str, dtype: str = "float32") -> Program:
     scope = jax.export.SymbolicScope()
-    specs = [jax.ShapeDtypeStruct(jax.export.symbolic_shape(s, scope=scope), dtype) for s in shapes]
-    return translate(jax.make_jaxpr(f)(*specs))
+    with jax.enable_x64(dtype == "float64"):
+        specs = [jax.ShapeDtypeStruct(jax.export.symbolic_shape(s, scope=scope), dtype) for s in shapes]
+        return translate(jax.make_jaxpr(f)(*specs))
 
 
 def test_the_source_of_ridge_is_what_one_would_write() -> None:
