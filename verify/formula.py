@@ -321,6 +321,8 @@ class _Examination:
         bound: Any = np.asarray(self.exact_reference[leaf], dtype=object)[at]
         gap = hand - bound
         if not gap.is_finite():
+            if hand.is_nan() and bound.is_finite():  # at most nothing
+                return "wrong"
             return "uncounted" if self.hand[leaf][at] <= self.reference[leaf][at] else "undecided"
         slack = EQUAL * float(abs(bound).mid()) + float(gap.rad()) + self._constants(leaf, at)
         return "agrees" if float(gap.mid()) <= slack else "wrong"

@@ -147,6 +147,11 @@ def test_at_most(hand, finding):
     assert examined(hand, squares, {"n": 3}, POINT, relation="at_most", wrt=None).finding == finding
 
 
+def test_nan_is_at_most_nothing():
+    found = examined(lambda x: jnp.sqrt(-jnp.sum(x * x)), squares, {"n": 2}, [1.0, 2.0], relation="at_most")
+    assert found.finding == "wrong"
+
+
 def test_a_buffer_overwritten_in_place():
     def backwards(x: N) -> N:
         return x[::-1]
