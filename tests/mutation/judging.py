@@ -19,8 +19,8 @@ from verify.record import PASSING
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKENDS = ("numpy", "cpu")
-FIRST = 3
-"""After so many claims saw nothing it is asked whether there is anything to see."""
+FIRST = 1
+"""After so many claims saw nothing it is asked, in a few seconds, whether there is anything to see."""
 MOST_MUTANTS = 30
 """Mutants judged by one process: each leaves some memory behind."""
 PATIENCE = 400.0
