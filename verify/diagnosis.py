@@ -27,7 +27,13 @@ from verify.hypotheses.entrywise import entrywise
 from verify.hypotheses.facts import nonfinite, precision, unknown, wrong_shape
 from verify.hypotheses.ladder import Found, Stage, View, proportional, rearranged
 from verify.hypotheses.linearity import not_zero_at_zero, of_another_degree
-from verify.hypotheses.partial import condition_on_cases, condition_on_entries, special_entries, wrong_place
+from verify.hypotheses.partial import (
+    condition_on_cases,
+    condition_on_entries,
+    imaginary_only,
+    special_entries,
+    wrong_place,
+)
 from verify.hypotheses.peel import peel_factor
 from verify.hypotheses.recognised import recognised_hand
 from verify.hypotheses.small import at_size_one
@@ -35,6 +41,8 @@ from verify.record import Diagnosis
 
 Told = tuple[Diagnosis, ...]
 
+_WHOLE = 5
+_BY_PRODUCTS = ("region", "singular", "overflow", "precision")
 _NOUNS = {
     "gradient": "gradient",
     "value_and_gradient": "gradient",
@@ -172,7 +180,9 @@ def _diagnose_leaf(cases: list[Case], view: View, relation: str, low_only: bool)
         return (precision(cases, view), *besides)
     told = _explain(cases, view)
     mostly_broken = 2 * len(broken) > sum(case.failed for case in cases) + len(broken)
-    if besides and (mostly_broken or told[0].kind == "unknown"):
+    whole = sum(case.failed and np.isfinite(case.hand).all() for case in cases)
+    vague = told[0].kind in _BY_PRODUCTS or whole < _WHOLE  # what is finite may be wrong for the same reason
+    if besides and ((mostly_broken and vague) or told[0].kind == "unknown"):
         return (*besides, *(d for d in told if d.kind != "unknown"))
     return (*told, *besides)
 
@@ -216,7 +226,8 @@ def _explain(cases: list[Case], view: View, peeled: bool = False) -> Told:
     found, partial = _first((proportional, rearranged, candidates, entrywise), plain, view)
     if found is not None:
         return found.diagnoses
-    narrow = condition_on_entries(plain, view, partial, narrow=True) or wrong_place(plain, view, plain=True)
+    narrow = condition_on_entries(plain, view, partial, narrow=True)
+    narrow = narrow or imaginary_only(plain, view) or wrong_place(plain, view, plain=True)
     if narrow is not None:
         return narrow
     steps = () if peeled else (edited,)

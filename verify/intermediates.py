@@ -86,7 +86,7 @@ def local_names(program: Program, labels: Sequence[str]) -> dict[str, str]:
     used: dict[str, int] = {}
     for local, expression in _ASSIGNED.findall(program.source):
         name = _written(expression, names)
-        if len(name) <= _LONGEST and _OPAQUE not in name and "in the loop" not in name:
+        if len(name) <= _LONGEST and _OPAQUE not in name and "in the loop" not in name and not _LOCAL.search(name):
             names[local] = name
             continue
         inner = names.get(_first_local(expression), "")
@@ -102,7 +102,7 @@ def local_names(program: Program, labels: Sequence[str]) -> dict[str, str]:
 def _brief(expression: str, names: Mapping[str, str]) -> str:
     """The last operation, on those of its operands that have short names."""
     brief = _written(expression, _elided(names))
-    if len(brief) <= _LONGEST and not set(brief) <= set(" .-+*/@()T"):
+    if len(brief) <= _LONGEST and not _LOCAL.search(brief) and not set(brief) <= set(" .-+*/@()T"):
         return brief
     call = _CALL.match(expression)
     operation = _plain(call.group(1)) if call is not None else "an inner one"

@@ -7,6 +7,7 @@ step is often an edit of one line of its program, and the edited program tells w
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +25,12 @@ from verify.program import Program
 MOST_EDITS, _LONGEST_PROGRAM = 160, 400
 _STATEMENT = re.compile(r"^(\s+)(v\d+(?:, v\d+)*,?) = (\w+)\((.*)\)$")
 _LOCAL = re.compile(r"^v\d+(\.T)?$")
-_FLAGS = {"cumsum": "runs backwards", "cumprod": "runs backwards", "cummax": "runs backwards", "scan": "runs backwards"}
+_BARE = re.compile(r"\bv\d+\b")
+_FLAGS = ("cumsum", "cumprod", "cummax", "cumlogsumexp", "scan")
+_FUNCTIONS = (
+    "exp", "log", "log1p", "expm1", "tanh", "sin", "cos", "logistic", "sqrt", "rsqrt", "square", "integer_pow", "abs",
+    "max", "erf",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,9 @@ def _averaged(total: np.ndarray, summed: np.ndarray) -> np.ndarray:
 
 def changes(program: Program, names: Mapping[str, str]) -> Iterator[Change]:
     """Every edit of every line."""
-    made_by = {}
+    made_by: dict[str, str] = {}
+    parts_of: dict[str, tuple[str, ...]] = {}
+    shared = Counter(_BARE.findall(program.source.split("inputs", 2)[-1]))
     for number, line in enumerate(program.source.split("\n")):
         match = _STATEMENT.match(line)
         if match is None:
@@ -115,6 +123,19 @@ def changes(program: Program, names: Mapping[str, str]) -> Iterator[Change]:
             return Change(number, operation, kind, text, additive, write)
 
         both = len(operands) == 2 and all(_LOCAL.match(part) for part in operands)
+        for at, operand in enumerate(operands):
+            bare = operand.removesuffix(".T")
+            for inner in parts_of.get(bare, ()) if shared[bare] > 2 else ():
+                turn = ".T" if bare != operand else ""
+                place = _place(plain, named, operands)
+                text = f"has {named_as(inner, names)} where the {{noun}} has {named(at)} (in {place})"
+                yield change("wrong_argument", text,
+                             lambda o, at=at, new=f"_kept({inner}, {bare}){turn}", f=operation:
+                             _call(f, [*o[:at], new, *o[at + 1 :]]))  # fmt: skip
+        if plain in ("mul", "div") and both:
+            parts_of[targets] = (operands[0],) if plain == "div" else tuple(operands)
+        elif plain in _FUNCTIONS and _LOCAL.match(operands[0]):
+            parts_of[targets] = (operands[0],)
         match plain:
             case "add" | "add_any" | "sub" if both:
                 yield from _sums(change, named, operation, plain)
@@ -144,6 +165,17 @@ def changes(program: Program, names: Mapping[str, str]) -> Iterator[Change]:
                     if part in ("True", "False"):
                         yield change("transpose", f"goes through {named(0)} the wrong way: reverse its direction",
                                      lambda o, at=at, f=operation: _call(f, _flipped(o, at)))  # fmt: skip
+
+
+def named_as(local: str, names: Mapping[str, str]) -> str:
+    bare, turned, _ = local.partition(".T")
+    return f"({names.get(bare, bare)}){turned}" if turned else names.get(bare, bare)
+
+
+def _place(plain: str, named: Callable[[int], str], operands: Sequence[str]) -> str:
+    """The operation and its other operand, so that a reader finds the place."""
+    others = [named(at) for at, operand in enumerate(operands) if _LOCAL.match(operand)]
+    return f"`{plain}` of {' and '.join(others)}"
 
 
 def _call(operation: str, operands: Sequence[str]) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 from verify.cases import Case
 from verify.comparison import as_wide
 from verify.engine import Arrays, Engine
-from verify.evidence import Sample
+from verify.evidence import Edit, Sample
 from verify.program_edits import edits_of
 
 MOST_CANDIDATES = 40
+LARGEST_DIAGONAL = 24
 
 
 def named_inputs(engine: Engine, case: Case) -> dict[str, Any]:
@@ -51,7 +52,33 @@ def candidates_of(engine: Engine, cases: Sequence[Case]) -> Mapping[str, Callabl
     for i in floating:
         if len(values) == 1 and i < len(first.values) and values[0].shape == first.values[i].shape:
             found[f"at the function's value in place of {labels[i]}"] = _at_value(engine, by_id, i)
-    return {**dict(itertools.islice(found.items(), MOST_CANDIDATES)), **edits_of(engine, cases)}
+    chosen = dict(itertools.islice(found.items(), MOST_CANDIDATES))
+    return {**chosen, **_diagonal(engine, by_id, first), **edits_of(engine, cases)}
+
+
+def _diagonal(engine: Engine, by_id: Mapping[str, Case], first: Case) -> dict[str, Edit]:
+    """The derivative as if every entry of the output depended on its own entry of the input alone."""
+    if engine.claim.relation not in ("vjp", "jvp") or len(first.extra) != 1:
+        return {}
+    if all(value.shape != first.extra[0].shape for value in engine.wide(first)[1]):
+        return {}
+
+    def evaluate(sample: Sample) -> Arrays:
+        case = by_id[sample.case_id]
+        along = case.extra[0]
+        if along.size > LARGEST_DIAGONAL:
+            raise KeyError(sample.case_id)  # too many evaluations
+        values = [np.array(value) for value in engine.wide(case)[1]]
+        for index in np.ndindex(along.shape):
+            alone = np.zeros_like(along)
+            alone[index] = along[index]
+            for value, part in zip(values, engine.wide(replace(case, extra=(alone,)))[1], strict=True):
+                if part.shape == along.shape:
+                    value[index] = part[index]
+        return tuple(values)
+
+    text = "uses the diagonal of the Jacobian alone: the terms of all other entries are missing"
+    return {"by the diagonal": Edit("missing_term", text, False, evaluate)}
 
 
 def _moved(engine: Engine, by_id: Mapping[str, Case], moves: Mapping[int, int]) -> Callable[[Sample], Arrays]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import jax.scipy as jsp
 import numpy as np
@@ -9,9 +11,12 @@ import pytest
 from jaxtyping import Array, Complex, Float
 
 from tests.verify.judging import at, engine_of, judged
-from tests.verify.plants import Plant, told
+from tests.verify.plants import Plant, sample_of, told
 from verify.api import claim_of
+from verify.diagnosis import Context, diagnose
 from verify.hypotheses.recognised import variants
+from verify.hypotheses.scale import Quantity, Scale, remainder_name, scale_text
+from verify.hypotheses.structure import shape_name
 from verify.intermediates import local_names, split
 from verify.program_edits import changes
 
@@ -111,3 +116,89 @@ def test_inner_values_have_names_that_a_reader_knows() -> None:
 
 def test_arguments_are_split_outside_brackets() -> None:
     assert split("v1, (n, 1,), f(a, b)") == ["v1", "(n, 1,)", "f(a, b)"]
+
+
+def softmax(x: Vector) -> Vector:
+    e = jnp.exp(x - jnp.max(x))
+    return e / jnp.sum(e)
+
+
+def test_the_diagonal_of_a_jacobian_alone() -> None:
+    def wrong(x, *, cotangent):
+        p = softmax(x)
+        return cotangent * p * (1 - p)
+
+    (found, *_) = judged(wrong, softmax, "x", "vjp").diagnoses
+    assert found.kind == "missing_term" and "diagonal of the Jacobian" in found.text, found
+
+
+def scaled_unit(x: Vector, w: Vector) -> Vector:
+    return x / jnp.sqrt(jnp.mean(x**2) + 1) * w
+
+
+def test_a_factor_missing_in_one_place_of_two() -> None:
+    def wrong(x, w, *, cotangent):
+        r = 1 / jnp.sqrt(jnp.mean(x**2) + 1)
+        return r * (cotangent * w - r**2 * x * jnp.mean(cotangent * x))
+
+    (found, *_) = judged(wrong, scaled_unit, "x", "vjp").diagnoses
+    assert found.kind in ("wrong_argument", "factor", "missing_term"), found
+
+
+def test_one_fixed_entry_is_named() -> None:
+    def hand(x):
+        row, column = np.indices(x.shape)
+        return (np.cos(x) + 2) * (1 + 1e-5 * ((row == 2) & (column == 3)))
+
+    plant = Plant("entry", "entries", "n m", {"x": "n m"}, lambda x: np.cos(x) + 2, hand)
+    samples = [sample_of(plant, index) for index in range(200)]
+    wide = [s for s in samples if s.truth[0].size > 18]
+    (found, *_) = diagnose(wide, Context("gradient", ("x",)))
+    assert found.kind == "entries" and "[2, 3]" in found.text, found
+
+
+def test_finite_mistakes_are_told_before_what_is_not_finite() -> None:
+    plant = Plant("index", "factor missing_term", "n", {"x": "n", "y": "n"}, lambda x, y: np.cos(x) + y * 2,
+                  lambda x, y: np.where(np.abs(x) > 0.5, np.inf, np.cos(x) + y), cases=120)  # fmt: skip
+    found = told(plant)
+    assert {d.kind for d in found[1:]} & {"overflow", "region"}
+
+
+def test_a_conj_is_told_by_real_arguments_that_agree() -> None:
+    def hand(z, keep):
+        full = np.tanh(z[:, None] * np.arange(1, 3)).sum(1)
+        return np.sinh(np.conj(full)) + full * 0
+
+    plant = Plant("inner conj", "conjugate", "n k", {"z": "n:complex", "keep": "k:mask"},
+                  lambda z, keep: np.sinh(np.tanh(z[:, None] * np.arange(1, 3)).sum(1)), hand)  # fmt: skip
+    samples = []
+    for index in range(60):
+        sample = sample_of(plant, index)
+        if index % 2:
+            inputs = {**sample.inputs, "z": sample.inputs["z"].real + 0j}
+            truth = np.asarray(plant.truth(**inputs))
+            sample = replace(sample, inputs=inputs, failed=False)
+            sample = replace(sample, hand=(truth,), truth=(truth,), reference=(truth,))
+        samples.append(sample)
+    assert diagnose(samples, Context("gradient", ("z",)))[0].kind == "conjugate"
+
+
+def test_sizes_that_no_name_fits_are_numbers() -> None:
+    found = shape_name([(3,), (7,)], [{"n": 2}, {"n": 9}])
+    assert found == "(3 to 7,)"
+    assert shape_name([(3,), (10,)], [{"n": 2}, {"n": 9}]) == "(n+1,)"
+
+
+def test_a_factor_next_to_one_is_written_in_digits() -> None:
+    text = scale_text(Scale(1 + 1e-8), "factor", "gradient")
+    assert "1.00000001 times" in text and "exactly 1 " not in text
+    name = remainder_name(Scale(-1.0, ((Quantity("n-1", lambda case: 1, "dims shifted"), 1.0),)))
+    assert name == "n"
+
+
+def test_a_function_of_equal_values_explains_nothing() -> None:
+    plant = Plant("beyond", "region", "n", {"x": "n:wide", "cotangent": "n"},
+                  lambda x, cotangent: cotangent / (1 + np.exp(-x)),
+                  lambda x, cotangent: np.where(np.abs(x) > 88, 0, cotangent / (1 + np.exp(-x))),
+                  relation="vjp", inner=lambda x, cotangent: {"x - 0": x - 0}, cases=200)  # fmt: skip
+    assert "88" in told(plant)[0].text or "|x|" in told(plant)[0].text or "x >" in told(plant)[0].text

@@ -25,7 +25,7 @@ from verify.hypotheses.terms import (
 )
 from verify.record import Diagnosis
 
-_TRIED = 40
+_TRIED, _LONG = 40, 50
 
 
 def additive(cases: Sequence[Case], view: View, deep: bool = True) -> Iterator[Found]:
@@ -90,7 +90,7 @@ def _term_diagnosis(cases, view: View, expr: Expr, scale: Scale, how: Fit, table
     if share is not None and abs(share - 0.5) < 1e-4:
         return Diagnosis(
             "sign",
-            f"has the wrong sign on one term: hand + {term} equals the {view.noun}",
+            f"has the wrong sign on one term{_then('+', term, view.noun)}",
             term,
             how.evidence(),
         )
@@ -100,24 +100,37 @@ def _term_diagnosis(cases, view: View, expr: Expr, scale: Scale, how: Fit, table
             ratio = remainder_name(Scale(scale.constant / (share * scale(table.probes[0])), scale.powers))
         return Diagnosis(
             "factor",
-            f"has {ratio} times one of its terms: hand + {term} equals the {view.noun}",
+            f"has {ratio} times one of its terms{_then('+', term, view.noun)}",
             ratio,
             how.evidence(),
         )
     if "hand" in atoms(expr) or (share_in_truth(cases) if share is None else share) > 0.5:
         return Diagnosis(
             "missing_term",
-            f"lacks the term {term}: hand + {term} equals the {view.noun}",
+            _lacking(term, view.noun),
             term,
             how.evidence(),
         )
     extra = multiple(scale.negated(), expr)
     return Diagnosis(
         "extra_term",
-        f"has the term {extra} too much: hand - {extra} equals the {view.noun}",
+        f"has the term {extra} too much" + _then("-", extra, view.noun),
         extra,
         how.evidence(),
     )
+
+
+def _lacking(term: str, noun: str) -> str:
+    return f"lacks the term {term}{_then('+', term, noun)}"
+
+
+def _then(sign: str, term: str, noun: str) -> str:
+    """The correction as an equation, where it is short."""
+    if len(term) > _LONG:
+        return ""
+    if term.startswith("-"):
+        sign, term = "-" if sign == "+" else "+", term[1:]
+    return f": hand {sign} {term} equals the {noun}"
 
 
 def _share(expr: Expr, table: Table) -> float | None:
@@ -177,6 +190,7 @@ def _exchanged(cases: Sequence[Case], view: View, table: Table) -> Iterator[Foun
                 scale, mine, true = scale.negated(), right, wrong
             got, wanted = multiple(scale, mine), multiple(scale, true)
             kind = replaced_kind(table.probes[0], mine, true)
+            kind = "wrong_argument" if kind == "factor" and atoms(mine) != atoms(true) else kind
             yield Found.one(
                 kind, f"has the term {got} where the {view.noun} has {wanted}", f"{got} for {wanted}", how
             )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from verify.evidence import Edit
-from verify.hypotheses.cases import Case, Fit, largest, tolerance
+from verify.hypotheses.cases import Case, Fit, fit_pair, largest, tolerance
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.numbers import exact_name
 from verify.hypotheses.scale import Scale, remainder_name
@@ -22,7 +22,7 @@ def edited(cases: Sequence[Case], view: View) -> Iterator[Found]:
     edits = {label: edit for label, edit in (view.candidates or {}).items() if isinstance(edit, Edit)}
     if not edits or not all(case.same_shape for case in cases):
         return
-    known = _known(cases, next(iter(edits.values())))
+    known = _known(cases, [*edits.values()][-1])
     failing = sorted((case for case in cases if case.failed and case.tame and id(case) in known), key=_merit)
     first = failing[:_TRIED]
     if len(first) < 3:
@@ -82,9 +82,10 @@ def _possible(case: Case, edit: Edit) -> bool:
 
 def _values(cases: Sequence[Case], edit: Edit) -> Mapping[int, np.ndarray] | None:
     """The edited values by case; None where too few are defined."""
-    found = {id(case): value for case in cases if (value := _value(case, edit)) is not None}
-    lost = sum(case.failed and id(case) not in found for case in cases)
-    return found if lost * 10 <= len(cases) else None
+    known = [case for case in cases if id(case) in _known(cases, edit)]
+    found = {id(case): value for case in known if (value := _value(case, edit)) is not None}
+    lost = sum(case.failed and id(case) not in found for case in known)
+    return found if lost * 10 <= len(known) else None
 
 
 def _fitted(cases: Sequence[Case], view: View, edit: Edit, values: Mapping[int, np.ndarray]) -> Iterator[Found]:
@@ -92,7 +93,8 @@ def _fitted(cases: Sequence[Case], view: View, edit: Edit, values: Mapping[int, 
         value = values[id(case)]
         return (case.truth - case.hand, case.truth - value) if edit.additive else (case.hand, value)
 
-    for scale, how in scaled(cases, pair, False):
+    exact = (Scale(1.0), fit_pair(cases, pair))
+    for scale, how in (exact, *scaled(cases, pair, False)):
         natural = exact_name(scale.constant) is not None and abs(scale.constant) > 1e-6
         if not natural or not (how.everything or _nearly(how)):
             continue
@@ -109,8 +111,8 @@ def _fitted(cases: Sequence[Case], view: View, edit: Edit, values: Mapping[int, 
 
 
 def _nearly(how: Fit) -> bool:
-    """One case in ten may differ for another reason, rounding say: nobody fits a step of a program by chance."""
-    return how.passing_agree and how.explained >= max(8, 0.9 * how.failing)
+    """One case in five may differ for another reason, rounding say: no step of a program fits the rest by chance."""
+    return how.passing_agree and how.explained >= max(8, 0.8 * how.failing)
 
 
 def _term(name: str, scale: Scale, how: Fit) -> Found:

@@ -33,7 +33,7 @@ class Entries:
 def entry_table(cases: Sequence[Case], quiet: bool) -> Entries | None:
     """The entries of failing and passing cases, with what the inputs are there.
 
-    ``quiet``: leave out entries where both values are zero, at which no mistake shows.
+    ``quiet``: leave out entries where both values are zero or drown in rounding: no mistake shows there.
     """
     kept = _within_budget(cases)
     if not kept:
@@ -41,7 +41,8 @@ def entry_table(cases: Sequence[Case], quiet: bool) -> Entries | None:
     masks = []
     for case in kept:
         mask = np.isfinite(case.truth)
-        masks.append(mask & ((case.hand != 0) | (case.truth != 0) | case.bad) if quiet else mask)
+        seen = np.maximum(np.abs(case.hand), np.abs(case.truth)) > case.noise
+        masks.append(mask & (seen | case.bad) if quiet else mask)
 
     def column(parts: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate([part[mask] for part, mask in zip(parts, masks, strict=True)])

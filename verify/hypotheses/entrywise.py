@@ -156,14 +156,16 @@ def _wrong_variable(cases, view: View, table: Table, names: Sequence[str]) -> It
             left, right = table.hand * values[true], table.truth * values[mine]
             if not np.isfinite(left).all() or not np.isfinite(right).all():
                 continue
-            if not parallel(left[None], right):
+            if np.allclose(values[mine], values[true], 1e-9, 0.0) or not parallel(left[None], right):
                 continue
 
             def pair(case: Case, mine=mine, true=true, function=function) -> tuple:
                 used, wanted = at_entries(case, mine), at_entries(case, true)
                 if used is None or wanted is None or not case.same_shape:
                     return None, None
-                return case.hand * function(wanted), case.truth * function(used)
+                rightly, wrongly = function(wanted), function(used)
+                unit = np.maximum(np.maximum(np.abs(rightly), np.abs(wrongly)), 1e-300)
+                return case.hand * (rightly / unit), case.truth * (wrongly / unit)
 
             for scale, how in scaled(cases, pair, False):
                 if how.everything and scale.constant != 0:

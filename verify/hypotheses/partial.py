@@ -145,6 +145,20 @@ def condition_on_cases(
     return None
 
 
+def imaginary_only(cases: Sequence[Case], view: View) -> Told | None:
+    """Right for real arguments, and wrong wherever one of them has an imaginary part: a conj."""
+    fails = np.array([case.failed for case in cases])
+    if fails.all() or not any(np.iscomplexobj(array) for array in cases[0].bases.values()):
+        return None
+    imaginary = [feature for feature in case_features(cases) if feature.family == "imaginary"]
+    found = best_within(imaginary, dimension_features([case.sizes for case in cases]), fails)
+    if found is None:
+        return None
+    text = f"is wrong only where {found.text}: a conj is missing, or one too many"
+    evidence = f"{found.failing} failing and {found.passing} passing cases, separated exactly"
+    return (Diagnosis("conjugate", text, found.text, evidence),)
+
+
 def _case_condition(cases: Sequence[Case], loose: bool, trivial: bool) -> Condition | None:
     fails = np.array([case.failed for case in cases])
     if not fails.any() or fails.all():

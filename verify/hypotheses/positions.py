@@ -28,9 +28,21 @@ def positions(cases: Sequence[Case], dims: Sequence[str], plain: bool) -> tuple[
         else:
             if hit >= 0.8 * inside and spared >= 3 and wide >= 2:
                 return name, int(hit), int(inside)
-    return None
+    return None if plain else _same_entries(failing)
 
 
+def _same_entries(failing: Sequence[Case]) -> tuple[str, int, int] | None:
+    """One entry, or two, at the same index in every failing case, of many."""
+    found = {tuple(int(i) for i in index) for case in failing for index in np.argwhere(case.bad)[: _FEW + 1]}
+    if len(failing) < 3 or len(found) > _FEW or any(case.bad.size <= 9 * _FEW for case in failing):
+        return None
+    hit = sum(int(case.bad.sum()) for case in failing)
+    word = "the entry" if len(found) == 1 else "the entries"
+    names = " and ".join(f"[{', '.join(map(str, index))}]" for index in sorted(found))
+    return f"{word} {names}", hit, len(found) * len(failing)
+
+
+_FEW = 2
 Place = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 
 

@@ -348,10 +348,14 @@ def scale_text(scale: Scale, kind: str, noun: str) -> str:
             f"is {name} times the {noun}: the cotangent is misapplied; it must enter exactly once, linearly"
         )
     inverse = scale.inverse().name
+    if not scale.powers and abs(abs(scale.constant) - 1) < 1e-6:
+        return f"is {scale.constant:.12g} times the {noun}: nearly right, with a digit wrong or digits lost"
     if not scale.powers and exact_name(scale.constant) is None:
         return f"is {name} times the {noun}, on every case: multiply by {inverse}"
     if "/" not in inverse:
         return f"is exactly {name} of the {noun}: a factor {inverse} is missing"
+    if any(power % 1 for _, power in scale.powers):
+        return f"is exactly {name} times the {noun}: multiply by {inverse}"
     if "/" not in name:
         return f"is exactly {name} times the {noun}: remove the factor {name}"
     return f"is exactly {name} times the {noun}: multiply by {inverse}"

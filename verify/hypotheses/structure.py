@@ -217,7 +217,7 @@ def reshapings(noun: str) -> Iterator[Structure]:
 
 
 def shape_name(shapes: Sequence[tuple[int, ...]], dims: Sequence[dict]) -> str:
-    """A shape in dimension names where the same names fit all cases: ``(n, m)``; else numbers of the first."""
+    """A shape in dimension names where the same names fit all cases: ``(n, m)``; else their numbers."""
     if len({len(shape) for shape in shapes}) != 1:
         return " or ".join(sorted({str(shape) for shape in shapes})[:3])
     names = []
@@ -232,11 +232,21 @@ def shape_name(shapes: Sequence[tuple[int, ...]], dims: Sequence[dict]) -> str:
             for a, b in itertools.combinations_with_replacement(common, 2)
             if all(one[a] * one[b] == size for one, size in zip(dims, sizes, strict=True))
         ]
+        shifted = [
+            f"{name}{shift:+d}"
+            for name in common
+            for shift in (-1, 1)
+            if all(one[name] + shift == size for one, size in zip(dims, sizes, strict=True))
+        ]
         if len(set(sizes)) == 1 and (sizes[0] == 1 or not fits):
             names.append(str(sizes[0]))
         else:
-            names.append((fits + products + [str(sizes[0]) if len(set(sizes)) == 1 else "?"])[0])
+            names.append((fits + shifted + products + [str(sizes[0]) if len(set(sizes)) == 1 else _range(sizes)])[0])
     return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
+
+
+def _range(sizes: Sequence[int]) -> str:
+    return f"{min(sizes)} to {max(sizes)}"
 
 
 def wanted_name(output_dims: Sequence[str], cases: Sequence[Case]) -> str:
