@@ -18,7 +18,7 @@ def numpy_transform(kind: str) -> Callable[..., np.ndarray]:
 
 def ball_transform(kind: str) -> Callable[..., np.ndarray]:
     def transform(x: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
-        x, rank = _complex(x), len(lengths)
+        x, rank = np.asarray(_complex(x), dtype=object), len(lengths)
         last = lengths[-1]
         if kind == "IRFFT":
             for axis in range(-rank, -1):
@@ -27,8 +27,8 @@ def ball_transform(kind: str) -> Callable[..., np.ndarray]:
             x[..., 0] = _real(x[..., 0])
             if last % 2 == 0:
                 x[..., -1] = _real(x[..., -1])
-            mirrored = _conj(x[..., 1 : (last + 1) // 2])[..., ::-1]
-            return _real(_along(np.concatenate([x, mirrored], axis=-1), -1, _matrix(last, 1)))
+            mirrored = np.asarray(_conj(x[..., (last - 1) // 2 : 0 : -1]), dtype=object)
+            return np.asarray(_real(_along(np.concatenate([x, mirrored], axis=-1), -1, _matrix(last, 1))))
         for axis in range(-rank, 0):
             x = _along(x, axis, _matrix(x.shape[axis], 1 if kind == "IFFT" else -1))
         return x[..., : last // 2 + 1] if kind == "RFFT" else x
