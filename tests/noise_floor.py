@@ -155,7 +155,7 @@ def report(rows: list[dict[str, Any]], about: dict[str, Any]) -> str:
 
 CHOICE = f"""\
 Perturbed roundings are taken {FACTOR} times, the largest of {SAMPLES} samples: a sample can miss a cancellation
-altogether, and then accuses. The running bound is proven for its own operations only: FLINT rounds a product of matrices
+altogether, and then accuses. The running bound is proven for its own operations only: FLINT rounds a matrix product
 once an entry, NumPy every sum, so long sums exceed it by a little. Exact arithmetic needs no floor but for the rounding
 of the programs' constants: what differs there by more differs in truth. It is also the slowest, so `verify` first
 compares in float64 at a relative 2⁻³⁰ and takes exact arithmetic to what differs, and to a few entries that do not."""

@@ -84,9 +84,9 @@ def markdown(about: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]], su
         "# Mistakes planted in the catalogue\n",
         f"`{command} -o reports/published/mutation` plants one mistake at a time in the source of `handgrad`, in\n"
         "lines that the hand-written side of some claim executes and its reference does not, and judges the claims\n"
-        "concerned as the default `verify run` does, nearest first, until one fails (or, once the nearest have passed,\n"
-        "until the evaluation says that there is nothing to find). The mistakes are drawn from the seed by code that knows\n"
-        "nothing of the judge; mutant *n* is judged with seed 1000 × seed + *n*.\n",
+        "concerned as the default `verify run` does, nearest first, until one fails (or, once the nearest have\n"
+        "passed, until the evaluation says that there is nothing to find). The mistakes are drawn from the seed by\n"
+        "code that knows nothing of the judge; mutant *n* is judged with seed 1000 × seed + *n*.\n",
         f"**{summary['found']} of {changed} mistakes found** ({_percent(summary['found'], changed)}). "
         f"Of {summary['mutants']} mutants {summary['mutants'] - changed} are none:\n",
         _table(("outcome", "mutants", "meaning"), [(s, summary[s], MEANING[s]) for s in STATUSES]),
