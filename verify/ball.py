@@ -244,8 +244,8 @@ class Ball(Arithmetic):
         start, to = (np.dtype(getattr(ml_dtypes, d, d)) for d in (source, target))
 
         def bitcast(x: Any, shape: tuple) -> Any:
-            if self._is_ball(source):
-                x = np.asarray(np.frompyfunc(lambda b: fn.nearest(b, start), 1, 1)(x)).astype(start)
+            if self._is_ball(source):  # only a ball that is a number of the declared type has bits
+                x = np.asarray(np.frompyfunc(lambda b: fn.exactly(b, start), 1, 1)(x)).astype(start)
             out = np.ascontiguousarray(x).view(to).reshape(shape)
             return _balls(out) if self._is_ball(target) else out
         return bitcast

@@ -231,13 +231,12 @@ def whole(x: arb) -> int:
     return int(integer)
 
 
-def nearest(x: arb, dtype: np.dtype) -> Any:
-    """The number of this floating type whose bits stand for the ball's: a program that splits a number by its
-    bits (the leading ones, and what they leave) works with whatever it was rounded to.
-    """
-    if not x.is_finite() or float(x.rad()) > 2.0**-90 * abs(float(x.mid())):
+def exactly(x: arb, dtype: np.dtype) -> Any:
+    """The number of this floating type that the ball is."""
+    number = np.float64(float(x.mid())).astype(dtype)
+    if not equal(x, to_ball(number)):
         raise Undecided(f"the bits of {x}")
-    return np.float64(float(x.mid())).astype(dtype)
+    return number
 
 
 def logaddexp(a: Any, b: Any) -> Any:
@@ -284,7 +283,8 @@ UNARY: dict[str, Callable] = {
     "erf": _of("erf", None, {float("inf"): arb(1), float("-inf"): arb(-1)}),
     "erfc": _of("erfc", None, {float("inf"): arb(0), float("-inf"): arb(2)}),
     "logistic": logistic, "cbrt": cbrt, "exp2": lambda x: arb(2) ** x,
-    "log2": lambda x: div(log(x), arb(2).log()), "reciprocal": lambda x: div(arb(1), x),
+    "exp_neg_sq": lambda x: UNARY["exp"](-integer_pow(x, 2)),
+    "log2": lambda x: log(x) / arb.const_log2(), "reciprocal": lambda x: div(arb(1), x),
     "square": lambda x: integer_pow(x, 2), "lgamma": lgamma, "digamma": digamma, "floor": floor, "ceil": ceil,
     "round_away": round_away, "round_even": round_even, "sign": sign, "abs": abs, "bessel_i0e": _bessel_e(0),
     "bessel_i1e": _bessel_e(1), "real": lambda x: x.real, "imag": lambda x: x.imag,

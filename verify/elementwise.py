@@ -49,6 +49,12 @@ def _integer_pow(x: Any, y: int) -> Any:
     return np.ones_like(x) if result is None else result
 
 
+def _exp_neg_sq(x: Any) -> Any:
+    """exp(-x²), its square not yet rounded to the type of x."""
+    wide = np.asarray(x).astype(np.float64 if x.dtype == np.float32 else np.longdouble)
+    return np.exp(-wide * wide).astype(x.dtype)
+
+
 def _round_away(x: Any) -> Any:
     """Halves away from zero; x + 1/2 may round up, x - trunc(x) never rounds."""
     whole = np.trunc(x)
@@ -127,7 +133,8 @@ ANY: dict[str, Callable] = {  # entries of every kind
 FLOAT: dict[str, Callable] = ANY | {
     "div": np.divide, "rem": np.fmod, "reciprocal": np.reciprocal, "sqrt": np.sqrt, "rsqrt": _rsqrt,
     "cbrt": np.cbrt,
-    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "log2": np.log2,
+    "exp": np.exp, "exp2": np.exp2, "exp_neg_sq": _exp_neg_sq, "expm1": np.expm1, "log": np.log,
+    "log1p": np.log1p, "log2": np.log2,
     "logistic": special.expit,
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh,

@@ -6,6 +6,7 @@ what a rule is given and returns, `reductions` for the rules that combine entrie
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,15 +17,39 @@ from verify.arithmetic import Untranslatable
 from verify.elementwise import kind_of
 from verify.site import RULES, Site, foreign, rule
 
+
+def _expanded(params: dict) -> Any:
+    """What a primitive of a higher level (JAX 0.11 and later: searchsorted, custom_root) stands for."""
+    primitive = params["_prim"]
+    return jax.make_jaxpr(primitive.expand)(*primitive.in_avals)
+
+
 # Calls that are inlined, and where their jaxpr is.
 INLINED: dict[str, Callable[[dict], Any]] = {
     **{name: lambda p: p["jaxpr"] for name in ("jit", "pjit", "remat2", "checkpoint", "remat", "composite",
                                                  "core_call", "xla_call", "remat_opt")},
-    **{name: lambda p: p["call_jaxpr"] for name in ("closed_call", "call", "custom_jvp_call",
-                                                    "custom_vjp_call", "eval_jaxpr")},
+    **{name: lambda p: p["call_jaxpr"] for name in ("closed_call", "call", "eval_jaxpr", "custom_jvp_call",
+                                                    "custom_vjp_call")},
     "custom_vmap_call": lambda p: p["call"],
     "linear_call": lambda p: p["callee"],
+    "call_hi_primitive": _expanded,
 }
+_JAX = os.path.dirname(jax.__file__)
+
+
+def operation_of(eqn: Any) -> str:
+    """The name of what an equation does: its primitive's, but for one function of JAX's own.
+
+    JAX 0.12 differentiates erf by an exp(-x²) that splits the bits of x. That is how float32 and float64 compute it;
+    to other arithmetics it is one operation like erf itself.
+    """
+    name = eqn.primitive.name
+    if name == "custom_jvp_call" and eqn.outvars[0].aval.dtype in (np.float32, np.float64):
+        origin = getattr(eqn.params["call_jaxpr"], "debug_info", None)
+        if origin and origin.func_name == "exp_neg_sq" and (origin.func_filename or "").startswith(_JAX):
+            return "exp_neg_sq"
+    return name
+
 
 IDENTITY = ("copy", "copy_p", "sharding_constraint", "layout_constraint", "name", "pvary",
             "reshard",
@@ -98,34 +123,27 @@ def _integer_pow(s: Site) -> Any:
 
 @rule("one_minus_square")
 def _one_minus_square(s: Site) -> Any:
-    """(1 + x)(1 - x), as JAX computes it."""
-    one = s.t.constant(np.ones((), np.int64), s.out_dtype, noisy=False)
-    return s.map(lambda a: s.call("mul", s.call("add", one, a[0]), s.call("sub", one, a[0])))
+    one = s.t.constant(np.ones((), s.out_dtype), s.out_dtype, noisy=False)
+
+    def factored(a: list[str]) -> str:
+        """(1 + x) (1 - x), as XLA computes it: no digits lost near 1."""
+        return s.call("mul", *(s.t.assign(s.call(name, one, a[0])) for name in ("add", "sub")))
+    return s.map(factored)
+
+
+@rule("exp_neg_sq")
+def _exp_neg_sq(s: Site) -> Any:
+    return [s.map(lambda a: s.call("exp_neg_sq", a[0]))]
 
 
 @rule("polynomial")
 def _polynomial(s: Site) -> Any:
-    """Horner's rule, the coefficients from the lowest."""
     def horner(a: list[str]) -> str:
-        value = a[-1]
-        for coefficient in reversed(a[1:-1]):
-            value = s.call("add", s.call("mul", value, a[0]), coefficient)
+        x, *coefficients, value = a
+        for c in reversed(coefficients):
+            value = s.t.assign(s.call("add", s.t.assign(s.call("mul", value, x)), c))
         return value
     return s.map(horner)
-
-
-@rule("call_hi_primitive")
-def _expanded(s: Site) -> Any:
-    """A primitive that JAX defines by a function of others."""
-    definition = s.params["_prim"]
-    leaves = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in s.eqn.invars]
-
-    def expanded(*leaves: Any) -> list[Any]:
-        return jax.tree_util.tree_leaves(definition.expand(*definition.in_tree.unflatten(leaves)))
-
-    with jax.enable_x64(any(str(v.aval.dtype).endswith("64") for v in (*s.eqn.invars, *s.eqn.outvars))):
-        closed = jax.make_jaxpr(expanded)(*leaves)
-    return s.t.inline(closed.jaxpr, closed.consts, s.operands)
 
 
 @rule("round")

@@ -24,7 +24,7 @@ from verify import reductions as _reductions  # noqa: F401  (registers its rules
 from verify import structural
 from verify.arithmetic import Arithmetic, Undecided, Untranslatable, native
 from verify.elementwise import dtype_name, kind_of
-from verify.primitives import IDENTITY, INLINED
+from verify.primitives import IDENTITY, INLINED, operation_of
 from verify.site import RULES, Site, foreign
 
 __all__ = ["Program", "Undecided", "Untranslatable", "translate"]
@@ -266,7 +266,7 @@ class Translator:
         return Operand(str(index), ())
 
     def equation(self, eqn: Any, operands: list[Operand], needed: list[bool]) -> list[Operand]:
-        name = eqn.primitive.name
+        name = operation_of(eqn)
         if name in INLINED:
             jaxpr, consts = _open(INLINED[name](eqn.params))
             return self.inline(jaxpr, consts, operands, needed)

@@ -162,17 +162,22 @@ def _tuple(items: Sequence[str]) -> str:
     return "(" + "".join(f"{item}, " for item in items).rstrip(" ") + ")" if items else "()"
 
 
+def _scan_layout(params: dict[str, Any]) -> tuple[int, int]:
+    """How many of a scan's operands are constants, and how many are carried."""
+    if "num_consts" in params:  # JAX 0.10
+        return params["num_consts"], params["num_carry"]
+    consts, carry, _ = params["ft_in"].unpack()
+    return len(consts), len(carry)
+
+
 @rule("scan")
 def _scan(s: Site) -> Any:
     p = s.params
-    if "ft_in" in p:  # JAX 0.11 on: trees of constants, carry and slices
-        consts, carries, _ = (len(list(part)) for part in p["ft_in"].update(s.all).unpack())
-    else:
-        consts, carries = p["num_consts"], p["num_carry"]
-    carry = consts + carries
+    c, carried = _scan_layout(p)
+    x = c + carried
     f = s.function(p["jaxpr"])
-    stacked = [v.aval.shape for v in s.eqn.outvars[carries:]]
-    return (f"scan({f}, {_tuple(s.all[:consts])}, {_tuple(s.all[consts:carry])}, {_tuple(s.all[carry:])}, "
+    stacked = [v.aval.shape for v in s.eqn.outvars[carried:]]
+    return (f"scan({f}, {_tuple(s.all[:c])}, {_tuple(s.all[c:x])}, {_tuple(s.all[x:])}, "
             f"{s.src(p['length'])}, {p['reverse']}, {s.src(stacked)})")
 
 

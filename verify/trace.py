@@ -265,7 +265,8 @@ def _trace(
     programs, opaque = [], None
     for which, jaxpr in (("hand", hand_jaxpr), ("reference", reference_jaxpr), ("primal", primal_jaxpr)):
         try:
-            programs.append(translate(jaxpr))
+            with precision_of(dtype):  # translating may trace, too
+                programs.append(translate(jaxpr))
         except Untranslatable as error:
             opaque = f"no NumPy form of {error}"
             programs.append(OpaqueProgram(primal if which == "primal" else side(which), dtype))

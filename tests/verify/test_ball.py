@@ -163,6 +163,17 @@ def test_sorting_and_indexing_raise_rather_than_guess() -> None:
             program_of(f, "n").link(ball(64))({"n": 2}, [balls((0.0, 1.0), (0.5, 1.0))])
 
 
+def test_only_a_number_has_bits() -> None:
+    """Rounded to one, x + h would be x again, and the derivative of this identity zero."""
+    def identity(x: jax.Array) -> jax.Array:
+        return jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(x, jnp.uint32), x.dtype)
+
+    linked = program_of(identity, "n").link(ball(256))
+    assert linked({"n": 1}, [balls((0.5, 0.0))])[0] == arb(0.5)
+    with pytest.raises(Undecided):
+        linked({"n": 1}, [np.asarray([arb(0.5) + arb(2) ** -100], object)])
+
+
 def test_reductions_enclose() -> None:
     (top,) = program_of(jnp.max, "n").link(ball(64))({"n": 2}, [balls((0.0, 1.0), (0.5, 1.0))])
     assert top[()].contains(arb(1.2))

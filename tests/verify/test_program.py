@@ -116,7 +116,7 @@ for f in (jnp.exp, jnp.exp2, jnp.expm1, jnp.sin, jnp.cos, jnp.tanh, jnp.sinh, jn
     row(f.__name__, f, "m n")
 for f in (jnp.tan, jnp.arcsin, jnp.arccos, jnp.arctanh, lax.erf_inv):
     row(f.__name__, f, "m n", low=-0.9, high=0.9)
-for f in (jnp.log, jnp.log1p, jnp.sqrt, lax.rsqrt, lax.lgamma, lax.digamma, jnp.reciprocal):
+for f in (jnp.log, jnp.log1p, jnp.log2, jnp.sqrt, lax.rsqrt, lax.lgamma, lax.digamma, jnp.reciprocal):
     row(f.__name__, f, "m n", low=0.1, high=4.0)
 for f in (jnp.sign, jnp.floor, jnp.ceil, jnp.round, lax.round, jnp.trunc, jnp.isfinite, jnp.isnan,
           jnp.signbit):
@@ -345,6 +345,9 @@ row("searchsorted", lambda x: jnp.searchsorted(jnp.linspace(-2, 2, 5), x), "4", 
 row("nonzero", lambda x: (jnp.nonzero(x > 0, size=3)[0], jnp.unique(jnp.round(x), size=3)), "5", grad=False)
 row("histogram", lambda x: jnp.bincount(jnp.round(abs(x)).astype(jnp.int32), x, length=4), "5")
 row("polyval", lambda p, x: jnp.polyval(p, x), "4", "n")
+row("polyval_long", lambda p, x: jnp.polyval(p, x), "12", "n", low=-1.0, high=1.0)
+row("polyval_columns", lambda p, x: jnp.polyval(p, x), "3 n", "n")
+row("erf_curvature", jax.grad(lambda x: jnp.sum(lax.erf(x) + lax.erfc(x / 2))), "n")
 row("covariance", jnp.cov, "3 5")
 row("correlation", jnp.corrcoef, "3 5", ball=False)  # clipped at 1, which its diagonal only touches
 row("numpy_misc", lambda x, y: (jnp.hypot(x, y), jnp.sinc(x), jnp.logaddexp2(x, y), jnp.heaviside(x, y),
@@ -570,6 +573,31 @@ def test_a_dimension_may_be_called_anything() -> None:
                          "add, v1", dtype="float64")
     total, rows = program.link(native())({"add": 2, "v1": 3}, [np.ones((2, 3))])
     assert total == 24 and rows.shape == (3, 3)
+
+
+def test_the_slope_of_erf_is_exact_in_balls() -> None:
+    """However JAX splits and clamps its exp(-x²), for the range of the type that it has."""
+    program = program_of(jax.grad(lambda x: jnp.sum(lax.erf(x))), "n")
+    x = np.asarray([0.5, -3.0, 30.0, np.inf], np.float32)
+    (enclosures,) = program.link(ball(192))({"n": 4}, [x])
+    two_over_root = float(np.float32(2 / np.sqrt(np.pi)))  # the program's own literal
+    with flint.ctx.workprec(192):
+        for enclosure, value in zip(enclosures[:3], x, strict=False):
+            slope = flint.arb(two_over_root) * (-(flint.arb(float(value)) ** 2)).exp()
+            assert abs(enclosure / slope - 1) < 1e-40
+    assert enclosures[3] == 0
+    (native_slope,) = program.link(native())({"n": 4}, [x])
+    np.testing.assert_array_max_ulp(native_slope, [float(e.mid()) for e in enclosures], 1, np.float32)
+
+
+def test_a_function_of_the_user_may_be_called_as_one_of_jax() -> None:
+    @jax.custom_jvp
+    def exp_neg_sq(x: Any) -> Any:
+        return 2 * x
+
+    exp_neg_sq.defjvp(lambda primals, tangents: (exp_neg_sq(*primals), 2 * tangents[0]))
+    (doubled,) = program_of(exp_neg_sq, "n").link(native())({"n": 1}, [np.ones(1, np.float32)])
+    assert doubled == 2
 
 
 def test_dead_code_is_dropped_even_if_untranslatable() -> None:
