@@ -22,7 +22,8 @@ from verify.evidence import Edit, Sample
 from verify.intermediates import local_names, split
 from verify.program import Program
 
-MOST_EDITS, _LONGEST_PROGRAM = 160, 400
+MOST_EDITS, _MOST_LINES = 160, 6000
+"""How many edits are tried, and how many lines all edited programs may have together."""
 _STATEMENT = re.compile(r"^(\s+)(v\d+(?:, v\d+)*,?) = (\w+)\((.*)\)$")
 _LOCAL = re.compile(r"^v\d+(\.T)?$")
 _BARE = re.compile(r"\bv\d+\b")
@@ -49,13 +50,14 @@ def edits_of(engine: Engine, cases: Sequence[Case]) -> dict[str, Edit]:
     """The edits of the reference's program at the first case, to be evaluated at any of the cases."""
     traced = engine.formula(cases[0])
     program = traced.reference
-    if not isinstance(program, Program) or program.source.count("\n") > _LONGEST_PROGRAM:
+    if not isinstance(program, Program):
         return {}
+    most = min(MOST_EDITS, _MOST_LINES // program.source.count("\n"))
     labels = [*(leaf.label for leaf in cases[0].structure.leaves), *traced.extra_labels]
     by_id = {case.id: case for case in cases}
     found: dict[str, Edit] = {}
     ordered = sorted(changes(program, local_names(program, labels)), key=lambda change: not change.additive)
-    for change in ordered[:MOST_EDITS]:
+    for change in ordered[:most]:
         text = change.text
         found[f"{change.line}: {text}"] = Edit(change.kind, text, change.additive, _edited(engine, by_id, change))
     return found

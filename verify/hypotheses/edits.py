@@ -51,9 +51,10 @@ def _known(cases: Sequence[Case], edit: Edit) -> set[int]:
 
 
 def _merit(case: Case) -> tuple:
-    """Cases that tell most from least: all sizes above one, then small."""
+    """Cases that tell most come first: neither tiny nor huge, all sizes above one, then small."""
     sizes = list(case.sample.dims.values()) or list(case.truth.shape)
-    return min(sizes, default=1) < 2, abs(case.truth.size - 12)
+    ordinary = 1e-8 < largest(case.hand - case.truth) < 1e8
+    return not ordinary, min(sizes, default=1) < 2, abs(case.truth.size - 12)
 
 
 def _value(case: Case, edit: Edit) -> np.ndarray | None:
