@@ -22,7 +22,7 @@ from verify.evidence import Edit, Sample
 from verify.intermediates import local_names, split
 from verify.program import Program
 
-MOST_EDITS, _MOST_LINES = 160, 6000
+MOST_EDITS, _MOST_LINES, _OF_EACH_SHAPE = 160, 6000, 6
 """How many edits are tried, and how many lines all edited programs may have together."""
 _STATEMENT = re.compile(r"^(\s+)(v\d+(?:, v\d+)*,?) = (\w+)\((.*)\)$")
 _LOCAL = re.compile(r"^v\d+(\.T)?$")
@@ -53,6 +53,8 @@ def edits_of(engine: Engine, cases: Sequence[Case]) -> dict[str, Edit]:
     if not isinstance(program, Program):
         return {}
     most = min(MOST_EDITS, _MOST_LINES // program.source.count("\n"))
+    if traced.engine != "symbolic":  # every shape has its own program, to be linked for every edit
+        most = min(most, _OF_EACH_SHAPE)
     labels = [*(leaf.label for leaf in cases[0].structure.leaves), *traced.extra_labels]
     by_id = {case.id: case for case in cases}
     found: dict[str, Edit] = {}

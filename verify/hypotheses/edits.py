@@ -83,7 +83,8 @@ def _possible(case: Case, edit: Edit) -> bool:
 
 def _values(cases: Sequence[Case], edit: Edit) -> Mapping[int, np.ndarray] | None:
     """The edited values by case; None where too few are defined."""
-    known = [case for case in cases if id(case) in _known(cases, edit)]
+    ids = _known(cases, edit)
+    known = [case for case in cases if id(case) in ids]
     found = {id(case): value for case in known if (value := _value(case, edit)) is not None}
     lost = sum(case.failed and id(case) not in found for case in known)
     return found if lost * 10 <= len(known) else None
