@@ -1,10 +1,16 @@
 """The comparison with other tools: each can pass and fail, the totals are counted right, the README has them."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
-from tests.peers.report import alarms, missed, named, totals, unexpressed
+from tests.peers.report import alarms, missed, named, report, summary, totals, unexpressed
 from tests.peers.tools import by_check_grads, by_gradcheck, by_verify, torch_version
 
+ROOT = Path(__file__).parent.parent
+PUBLISHED = ROOT / "reports" / "published" / "peers" / "peers.json"
 PEER = "check_grads float32"
 
 
@@ -52,3 +58,11 @@ def test_gradcheck_passes_and_fails():
         for name in ("R03", "N08", "N11", "R30"):  # complex, forward, a rule, a rule differentiated once more
             assert by_gradcheck(f"{name}_wrong", fast).outcome == "fails"
             assert by_gradcheck(f"{name}_right", fast).outcome == "passes"
+
+
+def test_the_readme_has_the_published_totals():
+    record = json.loads(PUBLISHED.read_text("utf-8"))
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = re.search(r"<!-- begin peers -->\n(.*?)\n<!-- end peers -->", readme, re.DOTALL)
+    assert shown and shown[1] == summary(record)
+    assert PUBLISHED.with_name("report.md").read_text("utf-8") == report(record)

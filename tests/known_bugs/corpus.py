@@ -93,6 +93,11 @@ STAND_INS = {
     "R27": "a race in a GPU's shared memory: imitated by chance, in a callback",
 }
 
+# What a difference quotient cannot judge, so that tools which take one are not asked.
+NO_QUOTIENT = {
+    "N43": "stop_gradient: the derivative that the author means is not that of the values",
+}
+
 # Right in exact arithmetic, so the verdict is `inaccurate`; either word finds the mistake.
 INACCURATE = ("R23", "R29", "N28", "N29", "N30", "N46")
 
