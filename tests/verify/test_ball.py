@@ -171,7 +171,7 @@ def test_only_a_number_has_bits() -> None:
     linked = program_of(identity, "n").link(ball(256))
     assert linked({"n": 1}, [balls((0.5, 0.0))])[0] == arb(0.5)
     with pytest.raises(Undecided):
-        linked({"n": 1}, [np.asarray([arb(0.5) + arb(2) ** -100], object)])
+        linked({"n": 1}, [balls((0.5, 2.0**-100))])
 
 
 def test_reductions_enclose() -> None:
