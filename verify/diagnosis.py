@@ -123,7 +123,8 @@ def _size(cases: Sequence[Case]) -> float:
     for case in cases:
         if case.failed:
             gap = largest(case.hand - case.truth) if case.same_shape else np.inf
-            errors.append(min(gap / max(largest(case.truth), 1e-300), 1e3))
+            error = gap / max(largest(case.truth), 1e-300)
+            errors.append(min(error, 1e3) if np.isfinite(error) else 1.0)  # a NaN may be the least of it
     return len(errors) / len(cases) + 1e-3 * float(np.median(errors)) if errors else 0.0
 
 
@@ -328,6 +329,7 @@ def _together(told: Mapping[int, tuple[Diagnosis, ...]], context: Context, leave
         )
         whose = "The hand-written value" if name == "value" else f"The hand-written derivative for `{name}`"
         said.append([replace(d, text=_sentence(whose, d.text)) for d in found])
+    said.sort(key=lambda found: found[0].kind == "overflow")  # a wrong formula says more than what it led to
     return tuple(d for found in said for d in found)
 
 

@@ -193,3 +193,15 @@ def test_the_sentences_can_be_acted_on() -> None:
                    lambda x, cotangent: cotangent * np.where(x < -3, 1 / 6, 0.5),
                    relation="vjp", cases=200)  # fmt: skip
     assert told(branch)[0].text.endswith(": there the slope is 1/6, should be 0.")
+
+
+def test_a_wrong_formula_in_one_output_is_told_before_an_overflow_in_another():
+    rng = np.random.default_rng(3)
+    samples = []
+    for k in range(30):
+        x = rng.normal(size=4) * 100
+        truth = (x, x**2)
+        hand = (np.full(4, np.inf), 3 * x**2)
+        samples.append(Sample(f"c{k}", {"n": 4}, {"x": x}, hand, truth, truth, True))
+    told = diagnose(samples, Context("gradient", ("x", "y")))
+    assert told[0].kind == "factor" and "overflow" in [d.kind for d in told], told
