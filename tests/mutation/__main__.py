@@ -21,7 +21,7 @@ from tests.mutation.draw import Mutant, draw
 from tests.mutation.judging import ROOT, Judge
 from tests.mutation.overlay import path_of
 from tests.mutation.reach import Reach, reach
-from tests.mutation.report import write_report
+from tests.mutation.report import missed, write_report
 
 
 def main() -> None:
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=500, help="how many mutants (default: 500)")
     parser.add_argument("--first", type=int, help="stop after so many of them, for now")
     parser.add_argument("--only", help="judge these numbers again, and print what comes of it")
+    parser.add_argument("--again", action="store_true", help="judge those that were missed again, with today's judge")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("-o", dest="output", default="reports/mutation", help="folder (default: reports/mutation)")
     options = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> None:
             run.judge(chosen, lambda outcome: print(json.dumps(outcome, ensure_ascii=False, indent=1), flush=True))
             return
         todo = mutants[: options.first]
-        run.all(todo)
+        run.all([mutants[n] for n in missed(output)] if options.again else todo)
         if len(todo) == len(mutants):
             run.unchanged()
             write_report(output)
@@ -67,11 +68,12 @@ class Run:
         if not self.about.exists():
             _write(self.about, {"key": key, **environment()})
         lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
-        done = {json.loads(line)["number"] for line in lines}
+        done = set() if self.options.again else {json.loads(line)["number"] for line in lines}
+        judge = judge_commit()
 
         def written(outcome: dict[str, Any]) -> None:
             with open(self.log, "a", encoding="utf-8") as file:
-                file.write(json.dumps(outcome, ensure_ascii=False) + "\n")
+                file.write(json.dumps({**outcome, "judge": judge}, ensure_ascii=False) + "\n")
             done.add(outcome["number"])
             found = f"{outcome.get('verdict', '')} {outcome.get('diagnosis', '')} {outcome['seconds']} s"
             place = f"{outcome['operator']:10} {outcome['module']}:{outcome['line']}"
@@ -131,6 +133,12 @@ def reached() -> Reach:
     return found
 
 
+def judge_commit() -> str:
+    """The last commit to ``verify``."""
+    command = ["git", "log", "-1", "--format=%h", "--", "verify"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
 def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
@@ -150,14 +158,13 @@ def source_hash() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, and which judge this was."""
+    """Versions, and which judge this was: the last commit to ``verify``."""
     import jax
     import numpy
 
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {
         "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "commit": git.stdout.strip(),
+        "judge": judge_commit(),
         "python": platform.python_version(),
         "jax": jax.__version__,
         "numpy": numpy.__version__,

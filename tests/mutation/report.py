@@ -16,27 +16,33 @@ MEANING = {
     "found": "some claim ends `wrong`, `inaccurate` or `error`",
     "missed": "the function changed, and every claim passes",
     "equivalent": "survived, and every hand-written function agrees to 50 digits (mpmath) on fresh inputs",
-    "convention": "survived, and differs only at kinks, where `verify` says `convention`: both values are valid",
+    "convention": "survived, and differs only at kinks, within what the function is near by: both values are valid",
     "still_true": "survived, and changes only a side of an inequality, which holds all the same to 50 digits",
 }
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """About the run, and its mutants in order; the last outcome of a number counts."""
+    """About the run, and its mutants in order. The last outcome of a number counts; ``mended`` says that a judge
+    had missed it before."""
     about, baseline = (json.loads((folder / f"{f}.json").read_text("utf-8")) for f in ("about", "baseline"))
     about["baseline"] = baseline
     lines = (folder / "mutants.jsonl").read_text("utf-8").splitlines()
-    outcomes = {o["number"]: o for o in map(json.loads, lines)}
-    return about, [settled(outcomes[n], about["baseline"]) for n in sorted(outcomes)]
+    outcomes: dict[int, dict[str, Any]] = {}
+    for outcome in map(json.loads, lines):
+        outcome, before = settled(outcome, baseline), outcomes.get(outcome["number"], {})
+        again = before.get("status") == "missed" or before.get("mended", False)
+        outcomes[outcome["number"]] = {**outcome, "mended": again and outcome["status"] == "found"}
+    return about, [outcomes[n] for n in sorted(outcomes)]
+
+
+def missed(folder: Path) -> list[int]:
+    """The numbers of those missed so far."""
+    return [o["number"] for o in read(folder)[1] if o["status"] == "missed"]
 
 
 def settled(outcome: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:
-    """The outcome with its last status: a difference that `verify` calls a convention is one."""
+    """The outcome, which no claim can find that fails anyway."""
     status = outcome["status"]
-    if status == "missed" and outcome.get("differing"):
-        said = {c: outcome["survived"].get(c) for c in outcome["differing"]}
-        if set(said.values()) == {"convention"}:
-            status = "convention"
     if status == "found" and baseline.get(outcome.get("claim", ""), {}).get("verdict", "agrees") not in PASSING:
         status = "missed"  # that claim fails without the mistake, too
     return {**outcome, "status": status}
@@ -66,8 +72,9 @@ def summarised(about: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) 
         "seed": about["key"][0],
         "mutants": len(outcomes),
         **{s: total[s] for s in STATUSES},
+        "found_once_mended": sum(o["mended"] for o in found),
         "verdicts": dict(Counter(o["verdict"] for o in found).most_common()),
-        "diagnoses": dict(Counter(o.get("diagnosis", "-") for o in found).most_common()),
+        "diagnoses": dict(Counter(o.get("diagnosis", "nothing") for o in found).most_common()),
         "by_operator": tables["operator"],
         "by_file": tables["module"],
         "minutes": round(sum(o["seconds"] for o in outcomes) / 60, 1),
@@ -79,16 +86,20 @@ def summarised(about: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) 
 
 def markdown(about: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     changed = summary["found"] + summary["missed"]
+    loud = summary["verdicts"].get("error", 0) + summary["diagnoses"].get("shape", 0)
     command = f"python -m tests.mutation --seed {summary['seed']} --count {summary['mutants']}"
     parts = [
         "# Mistakes planted in the catalogue\n",
-        f"`{command} -o reports/published/mutation` plants one mistake at a time in the source of `handgrad`, in\n"
-        "lines that the hand-written side of some claim executes and its reference does not, and judges the claims\n"
-        "concerned as the default `verify run` does, nearest first, until one fails (or, once the nearest have\n"
-        "passed, until the evaluation says that there is nothing to find). The mistakes are drawn from the seed by\n"
-        "code that knows nothing of the judge; mutant *n* is judged with seed 1000 × seed + *n*.\n",
+        f"`{command} -o reports/published/mutation`\n"
+        "plants one mistake at a time in the source of `handgrad`, in lines that the hand-written side of some claim\n"
+        "executes and its reference does not, and judges the claims concerned as the default `verify run` does,\n"
+        "nearest first, until one fails (or, once the nearest have passed, until the evaluation says that there is\n"
+        "nothing to find). The mistakes are drawn from the seed by code that knows nothing of the judge; mutant *n*\n"
+        "is judged with seed 1000 × seed + *n*.\n",
         f"**{summary['found']} of {changed} mistakes found** ({_percent(summary['found'], changed)}). "
-        f"Of {summary['mutants']} mutants {summary['mutants'] - changed} are none:\n",
+        f"{loud} of them raise or change a shape; of the others, which show in values only, "
+        f"{summary['found'] - loud} of {changed - loud} are found. "
+        f"Of {summary['mutants']} mutants {summary['mutants'] - changed} are no mistakes:\n",
         _table(("outcome", "mutants", "meaning"), [(s, summary[s], MEANING[s]) for s in STATUSES]),
         "Found ones ended " + ", ".join(f"`{k}` {v}" for k, v in summary["verdicts"].items()) + "; diagnosed as "
         + ", ".join(f"{k} {v}" for k, v in summary["diagnoses"].items()) + ".\n",
@@ -96,12 +107,16 @@ def markdown(about: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]], su
         "## By operator\n", _counts("operator", summary["by_operator"]),
         "## By file\n", _counts("file", summary["by_file"]),
     ]  # fmt: skip
+    mended = [o for o in outcomes if o["mended"]]
+    if mended:
+        parts.insert(3, f"{len(mended)} of the found ones were missed at first, and led to a better judge.\n")
+        parts += ["## Missed at first, found once the judge was mended\n", *(_listed(o) for o in mended)]
     for status, title in (("missed", "Missed"), ("convention", "Conventions"), ("still_true", "Still true"),
                           ("equivalent", "Equivalent")):  # fmt: skip
         chosen = [o for o in outcomes if o["status"] == status]
         if chosen:
             parts += [f"## {title}\n", *(_listed(o) for o in chosen)]
-    environment = ", ".join(f"{k} {summary[k]}" for k in ("python", "jax", "numpy", "cpus", "commit"))
+    environment = ", ".join(f"{k} {summary[k]}" for k in ("python", "jax", "numpy", "cpus", "judge"))
     minutes = f"{summary['minutes']:g} minutes of judging, on all processes"
     parts.append(f"\n{summary['started']}; {environment}; {minutes}.\n")
     return "\n".join(parts)
@@ -111,6 +126,8 @@ def _listed(o: Mapping[str, Any]) -> str:
     path = o["module"].replace(".", "/") + ".py"
     lines = [f"- {o['number']}: `{path}:{o['line']}`, {o['operator']}", "", "  ```diff", f"  - {o['original']}",
              f"  + {o['mutated']}", "  ```", ""]  # fmt: skip
+    if o["mended"]:
+        lines += [f"  found by `{o['claim'].partition('::')[2]}`: {o['verdict']} (judge {o['judge']})", ""]
     if o["status"] == "missed":
         said = ", ".join(f"`{c.partition('::')[2]}` {v}" for c, v in o.get("survived", {}).items())
         lines += [f"  {said or o.get('claim', '')}; {_evidence(o.get('evidence'))}", ""]

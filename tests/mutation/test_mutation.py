@@ -166,7 +166,7 @@ def test_three_mutants_from_end_to_end(tmp_path: Path):
     log = "".join(json.dumps(o) + "\n" for o in outcomes)
     (tmp_path / "mutants.jsonl").write_text(log, "utf-8")
     baseline = {o["claim"]: {"verdict": "agrees"} for o in outcomes if "claim" in o}
-    about = {"key": [0, 3, ""], "started": "", "commit": "", "python": "", "jax": "", "numpy": "", "cpus": 1}
+    about = {"key": [0, 3, ""], "started": "", "judge": "", "python": "", "jax": "", "numpy": "", "cpus": 1}
     (tmp_path / "about.json").write_text(json.dumps(about), "utf-8")
     (tmp_path / "baseline.json").write_text(json.dumps(baseline), "utf-8")
     assert write_report(tmp_path)["found"] == 1
