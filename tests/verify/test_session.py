@@ -199,6 +199,8 @@ def test_killed_and_resumed(folder):
 
 def test_interrupted(folder):
     """Ctrl-C: exit code 2, what was judged is shown, and no worker is left."""
+    endless = (CLAIMS + SLOW).replace("sleep(0.7)", "sleep(60)")  # so that it is still at work, however late we look
+    (folder / "slow.py").write_text(endless)
     process = started(folder, "run", "slow.py", *FEW)
     wait_for(lambda: recorded(folder) >= 1)
     workers = children_of(process.pid)
