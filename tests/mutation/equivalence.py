@@ -114,7 +114,8 @@ def _at_a_kink(before: Claim, after: Claim, engine: Engine, case: Case, new: lis
 
 
 def _fresh(engine: Engine, count: int) -> Iterator[Case]:
-    """Cases of small size: every other one as drawn (zeros, ties, kinks), the others at plain random numbers."""
+    """Cases of small size: as drawn (zeros, ties, kinks), at plain random numbers, and at small whole numbers, where
+    the boundaries of formulas lie, in turn."""
     rng = np.random.default_rng(SEED)
     found, index = 0, 0
     while found < count and index < 40 * count:
@@ -122,23 +123,29 @@ def _fresh(engine: Engine, count: int) -> Iterator[Case]:
         index += 1
         if sum(v.size for v in case.values) > MOST_ENTRIES:
             continue
-        if index % 2:
-            leaves = case.structure.leaves
-            case = replace(
-                case,
-                values=tuple(_plain(rng, v, leaf.domain.kind) for v, leaf in zip(case.values, leaves, strict=True)),
-                extra=tuple(_plain(rng, v, "real") for v in case.extra),
-            )
+        numbers = (None, _plain, _whole)[index % 3]
+        if numbers is not None:
+            leaves = zip(case.values, case.structure.leaves, strict=True)
+            values = tuple(numbers(rng, v) if _is_free(v, leaf.domain.kind) else v for v, leaf in leaves)
+            case = replace(case, values=values, extra=tuple(_plain(rng, v) for v in case.extra))
         sizes = [np.abs(np.asarray(v, np.float64)) for v in (*case.values, *case.extra) if v.dtype.kind not in "iub"]
         if all(np.all((s == 0) | ((s > SMALLEST) & (s < LARGEST))) for s in sizes):
             found += 1
             yield case
 
 
-def _plain(rng: np.random.Generator, like: np.ndarray, domain: str) -> np.ndarray:
-    """Numbers of both signs over four decades, where any number will do."""
-    if like.dtype.kind in "iub" or domain != "real":
-        return like
+def _is_free(value: np.ndarray, domain: str) -> bool:
+    """Whether any number will do."""
+    return value.dtype.kind not in "iub" and domain == "real"
+
+
+def _whole(rng: np.random.Generator, like: np.ndarray) -> np.ndarray:
+    """Small whole numbers."""
+    return np.asarray(rng.integers(-7, 8, like.shape)).astype(like.dtype)
+
+
+def _plain(rng: np.random.Generator, like: np.ndarray) -> np.ndarray:
+    """Numbers of both signs over four decades."""
     size = 10.0 ** rng.uniform(-2, 2, like.shape)
     return np.asarray(size * rng.choice([-1.0, 1.0], like.shape)).astype(like.dtype)
 
