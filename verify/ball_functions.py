@@ -300,9 +300,11 @@ BINARY: dict[str, Callable] = {
 # -- numbers to balls and back ---------------------------------------------------------------------
 def to_ball(x: Any) -> Any:
     """The ball of exactly this number."""
+    if type(x) is float:
+        return arb(x)
     if isinstance(x, (arb, acb)):
         return x
-    if np.iscomplexobj(x):
+    if isinstance(x, (complex, np.complexfloating)):
         return acb(to_ball(x.real), to_ball(x.imag))
     if getattr(x, "dtype", None) == np.longdouble and np.isfinite(x):  # in its own range two doubles hold it
         mantissa, exponent = np.frexp(x)
@@ -318,6 +320,9 @@ def to_longdouble(x: arb) -> np.longdouble:
         return np.longdouble(float(middle))
     mantissa, exponent = middle.man_exp()
     bits = int(abs(mantissa)).bit_length()
+    if abs(int(exponent) + bits) > 2 * np.finfo(np.longdouble).maxexp:  # a C integer could not hold it
+        size = np.longdouble(np.inf if exponent > 0 else 0.0)
+        return np.copysign(size, np.longdouble(1 if middle > 0 else -1))
     scaled = middle * arb(2) ** -(int(exponent) + bits)
     high = float(scaled)
     return np.ldexp(np.longdouble(high) + np.longdouble(float(scaled - arb(high))), int(exponent) + bits)

@@ -13,19 +13,29 @@ from time import perf_counter
 import numpy as np
 
 from verify.accuracy import Loss, Suspicion, confirm, most_telling, suspicions
+from verify.adversary import STARTS, climbed, discrepancy
 from verify.cases import Case
 from verify.comparison import RESOLUTION, differs, precision, relative
 from verify.engine import Arrays, Engine
 from verify.exact import hand_exactly
 from verify.formula import Examined, examine
+from verify.program import Undecided, Untranslatable
 
+MOST_COMPARED = 400
+"""Cases that differ in float64 and are looked at in extended precision."""
 MOST_EXAMINED = 48
-EXAMINED_ENTRIES = 30_000
+MOST_ROUNDING = 12
+EXAMINED_ENTRIES = 10_000
+MODERATE = 300
+"""Entries of a case that exact arithmetic takes without a question."""
+SHRINKS = 64
 FEWEST_EXAMINED = 3
 MOST_CONFIRMED = 12
 ENOUGH_WRONG = 12
 ENTRIES_BUDGET = 4_000_000
 FEWEST_CASES = 12
+REPORTED = 256
+"""A sign of life after so many cases."""
 NATIVE_FORMULA = 60
 KEPT = 64
 """Passing cases kept as evidence for the diagnosis."""
@@ -72,17 +82,21 @@ def breadth(
     dtype: str,
     cases: int,
     stop: Callable[[], bool] = lambda: False,
+    report: Callable[[int], None] = lambda cases: None,
 ) -> Breadth:
-    """Judges ``cases`` cases of one dtype; fewer where each is large."""
+    """Judges ``cases`` cases of one dtype; fewer where each is large. ``report`` hears how many are done."""
     start = perf_counter()
     seen = Breadth(dtype)
     p = precision(dtype)
     low = dtype != engine.formula_dtype
     suspects: list[tuple[Case, Suspicion]] = []
+    climbs: list[tuple[float, Seen]] = []
     entries = 0
     for index in range(cases):
         if stop() or (entries > ENTRIES_BUDGET and index >= FEWEST_CASES):
             break
+        if index % REPORTED == REPORTED - 1:
+            report(index)
         case = engine.case(index, dtype)
         traced = engine.formula(case)
         if _shapes_clash(engine, seen, case):
@@ -107,8 +121,12 @@ def breadth(
             if not low:
                 gaps = [relative(h, r) for h, r in zip(hand, reference, strict=True)]
                 seen.worst_error = max([seen.worst_error, *(float(g.max(initial=0.0)) for g in gaps)])
+                if size <= MODERATE:
+                    climbs.append((discrepancy(hand, reference), here))
+                    climbs = sorted(climbs, key=lambda c: -c[0])[:STARTS]
         else:
-            seen.differing.append(here)
+            short = engine.cut(case, hand, reference)
+            seen.differing.append(here if short is case else Seen(short, *engine.wide(short)))
         # Below size 3 whole results vanish identically (a normalised pair), and any rounding of zero is a loss.
         accuracy = low or index < NATIVE_FORMULA  # in the formula's own dtype only casts can lose digits
         if accuracy and engine.claim.relation != "at_most" and min(case.dims.values(), default=3) >= 3:
@@ -117,6 +135,10 @@ def breadth(
             found, largest = suspicions(mine, theirs, truth, p)
             seen.worst_error = max(seen.worst_error, largest) if low else seen.worst_error
             suspects += [(case, s) for s in found]
+    for _, here in climbs if engine.claim.relation != "at_most" else ():
+        found_uphill = climbed(engine, here.case)
+        if found_uphill:
+            seen.differing.append(Seen(*found_uphill))
     _examine(engine, seen)
     _confirm(engine, seen, suspects)
     seen.seconds = perf_counter() - start
@@ -147,11 +169,9 @@ def _twice(truth: Arrays) -> tuple[Arrays, Arrays]:
 def _examine(engine: Engine, seen: Breadth) -> None:
     """Exact arithmetic for the cases that differ, and for a few that do not: both sides may be wrong alike."""
     wrong = 0
-    order = sorted(seen.differing, key=lambda s: sum(v.size for v in s.case.values))
     low = seen.dtype != engine.formula_dtype
-    spread = order[:: max(1, len(order) // MOST_EXAMINED)][:MOST_EXAMINED]
     spent = 0
-    for number, here in enumerate(spread):
+    for number, here in enumerate(_to_be_examined(engine, seen)):
         spent += sum(v.size for v in here.case.values)
         if spent > EXAMINED_ENTRIES and number >= FEWEST_EXAMINED:
             break
@@ -167,11 +187,42 @@ def _examine(engine: Engine, seen: Breadth) -> None:
     if low or not seen.passing or engine.claim.relation in ("equal_to", "at_most"):
         return
     small = sorted(seen.passing, key=lambda s: sum(v.size for v in s.case.values))
-    few = 8 if sum(v.size for v in small[0].case.values) < 1000 else 1
-    for here in small[:: max(1, len(small) // 8)][:few]:
+    moderate = [s for s in small if sum(v.size for v in s.case.values) <= MODERATE] or small[:1]
+    for here in moderate[:: max(1, len(moderate) // 8)][:8]:
         examined = _examined(engine, here)
         if examined.finding != "agrees":
             seen.examined.append((here, examined))
+
+
+def _to_be_examined(engine: Engine, seen: Breadth) -> list[Seen]:
+    """Of the cases that differ, those over all sizes whose difference is no rounding, then the worst of the others."""
+    order = sorted(seen.differing, key=lambda s: sum(v.size for v in s.case.values))
+    lasting, rounding = [], []
+    for here in _spread(order, MOST_COMPARED):
+        (rounding if _is_rounding(engine, here) else lasting).append(here)
+    moderate = [s for s in rounding if sum(v.size for v in s.case.values) <= MODERATE]
+    worst = sorted(moderate, key=lambda s: -discrepancy(s.hand, s.reference))[:MOST_ROUNDING]
+    return [*_spread(lasting, MOST_EXAMINED), *worst]
+
+
+def _spread(seen: list[Seen], most: int) -> list[Seen]:
+    return seen[:: max(1, len(seen) // most)][:most]
+
+
+def _is_rounding(engine: Engine, here: Seen) -> bool:
+    """Whether the difference shrinks with the unit roundoff, in extended precision."""
+    if engine.claim.relation == "at_most":
+        return False
+    try:
+        finer = engine.wide(here.case, np.longdouble)
+    except (Untranslatable, Undecided):
+        return False
+    for h, r, finer_h, finer_r in zip(here.hand, here.reference, *finer, strict=True):
+        bad = differs(h, r)
+        gap, finer_gap = np.abs(h - r)[bad], np.abs(finer_h - finer_r)[bad]
+        if not (finer_gap <= gap / SHRINKS).all() or not np.isfinite(gap).all():
+            return False
+    return True
 
 
 def _examined(engine: Engine, here: Seen) -> Examined:

@@ -18,12 +18,14 @@ from handgrad.claims import Claim
 from handgrad.domains import Domain, real
 from verify.signature import ArraySpec, GivenSpec, Signature, Spec, StaticSpec, TreeSpec, signature_of
 from verify.sizes import draw_sizes, size_of
-from verify.values import complex_dtype, cotangent, draw, numpy_dtype, to_dtype
+from verify.values import binades, complex_dtype, cotangent, draw, numpy_dtype, to_dtype
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 MOST_STRUCTURES = 48
 """Structures traced for one claim; a strategy may draw more, and the rest are left out."""
 GIVEN_EXAMPLES = 400
+BINADES = 81
+"""Entries of an array along the range of exponents."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,41 @@ class Draws:
         values = tuple(self._value(rng, leaf, dims, case.dtype, plain) for leaf in case.structure.leaves)
         return replace(case, dims=dims, values=values, index=index, plain=plain)
 
+    def has_one_shape(self, structure: Structure) -> bool:
+        """Whether all arrays have one named shape, scalars apart, and one of them at least takes any number."""
+        shapes = {leaf.shape for leaf in structure.leaves} - {()}
+        if self.given or len(shapes) != 1 or not _free(structure):
+            return False
+        names = next(iter(shapes))
+        return all(s.isidentifier() for s in names) and len(set(names)) == len(names)
+
+    def along_binades(self, case: Case) -> Case:
+        """The case with one array along the whole range of exponents, the others at ordinary values."""
+        rng = self.rng(7, DTYPES.index(case.dtype), case.index)
+        leaves, free = case.structure.leaves, _free(case.structure)
+        walked = free[case.index // len(self.variants()) % len(free)]
+        names = list(leaves[walked].shape)
+        dims = dict(case.dims) | dict.fromkeys(names, 3)
+        dims[names[int(rng.integers(len(names)))]] = max(3, BINADES // 3 ** (len(names) - 1))
+        values = [self._value(rng, leaf, dims, case.dtype, True) for leaf in leaves]
+        domain = leaves[walked].domain.kind
+        dtype, zeros = leaves[walked].in_dtype(case.dtype), domain != "positive"
+        values[walked] = binades(rng, values[walked].shape, dtype, zeros, signs=domain == "real")
+        return replace(case, dims=dims, values=tuple(values), plain=False)
+
+    def among(self, case: Case, numbers: Sequence[float]) -> Case:
+        """The case with some entries at these numbers, of either sign: 20 where a program asks ``x > 20``."""
+        rng = self.rng(8, DTYPES.index(case.dtype), case.index)
+        values = []
+        for leaf, value in zip(case.structure.leaves, case.values, strict=True):
+            if leaf.kind == "float" and leaf.domain.kind in ("real", "positive", "nonnegative"):
+                signs = (-1.0, 1.0) if leaf.domain.kind == "real" else (1.0,)
+                drawn = rng.choice(signs, value.shape) * rng.choice(numbers, value.shape)
+                wide = np.where(rng.random(value.shape) < 0.5, drawn, value.astype(np.float64))
+                value = to_dtype(wide, str(value.dtype))
+            values.append(value)
+        return replace(case, values=tuple(values), plain=False)
+
     def with_extra(self, case: Case, shapes: Sequence[tuple[tuple[int, ...], str]]) -> Case:
         """Adds a cotangent or tangents of these shapes and dtypes, drawn from the case's own stream."""
         rng = self.rng(4, DTYPES.index(case.dtype), case.index)
@@ -249,6 +286,12 @@ class Draws:
                 x = cotangent(rng, shape, dtype, case.plain, case.values)
             extra.append(x)
         return replace(case, extra=tuple(extra))
+
+
+def _free(structure: Structure) -> list[int]:
+    """The floating arrays, scalars apart, that take any number, or any of one sign."""
+    kinds = ("real", "positive", "nonnegative")
+    return [i for i, x in enumerate(structure.leaves) if x.kind == "float" and x.shape and x.domain.kind in kinds]
 
 
 GIVEN_DOMAIN = Domain("given")

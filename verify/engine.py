@@ -11,12 +11,18 @@ import numpy as np
 from handgrad.claims import Claim
 from verify.arithmetic import native, wide
 from verify.cases import Case, Draws, Structure
-from verify.comparison import as_wide
+from verify.comparison import as_wide, differs
+from verify.elementwise import kind_of
 from verify.relations import Sides
 from verify.sizes import size_of
 from verify.trace import Traced, trace
 
 Arrays = tuple[np.ndarray, ...]
+EVERY = 25
+"""One case in so many of an element-wise claim walks the whole range of exponents; one stands at the programs' own
+numbers."""
+ROWS = 8
+"""Rows of such a case that exact arithmetic looks at."""
 MOST_CONCRETE = 24
 """Shapes traced one by one where symbolic dimensions do not serve."""
 
@@ -35,6 +41,7 @@ class Engine:
         self.reasons: dict[str, str] = {}
         self._usual: dict[Any, list[float]] = {}
         self._mixes: dict[Any, bool] = {}
+        self._element_wise: dict[Any, bool] = {}
 
     def case(self, index: int, dtype: str) -> Case:
         """The complete case of an index: arguments, then cotangent or tangents."""
@@ -43,7 +50,53 @@ class Engine:
         if known is not None and len(known) >= MOST_CONCRETE and tuple(case.dims.values()) not in known:
             turn = known[index % len(known)]
             case = self.draws.resized(case, dict(zip(case.dims, turn, strict=True)))
-        return self.completed(case)
+        complete = self.completed(case)
+        if index % EVERY == EVERY - 1 and self._is_element_wise(complete):
+            return self.completed(self.draws.along_binades(case))
+        if index % EVERY == EVERY // 2 and (numbers := self._own_numbers(complete)):
+            return self.completed(self.draws.among(case, numbers))
+        return complete
+
+    def _own_numbers(self, case: Case) -> tuple[float, ...]:
+        """The numbers that the programs are written with: where a formula branches, it branches at one of them."""
+        traced = self.formula(case)
+        found: set[float] = set()
+        for program in (traced.hand, traced.primal):
+            for constant in getattr(program, "constants", {}).values():
+                if np.ndim(constant.value) == 0 and kind_of(constant.dtype) != "key":
+                    number = np.asarray(constant.value).astype(np.complex128)
+                    found.add(abs(float(number.real)))
+        return tuple(sorted(n for n in found if 0 < n < np.inf))
+
+    def _is_element_wise(self, case: Case) -> bool:
+        """Whether results depend entry by entry on inputs of one shape: their whole axis of numbers is walked."""
+        if self.formula(case).engine != "symbolic" or not self.draws.has_one_shape(case.structure):
+            return False
+        key = case.structure.key
+        if key not in self._element_wise:
+            tries = (self.draws.resized(case, dict.fromkeys(case.dims, 3), index) for index in range(3))
+            self._element_wise[key] = not any(self._entries_mix(self.completed(t)) for t in tries)
+        return self._element_wise[key]
+
+    def cut(self, case: Case, hand: Arrays, reference: Arrays) -> Case:
+        """A long case along the exponents without most of the rows in which hand and reference agree."""
+        shape = next((leaf.shape for leaf in case.structure.leaves if leaf.shape), ())
+        sizes = tuple(case.dims.get(s, 0) for s in shape)
+        walked = case.index % EVERY == EVERY - 1 and self._element_wise.get(case.structure.key)
+        flat = (*case.values, *case.extra)
+        if not walked or max(sizes) <= ROWS or any(v.shape not in (sizes, ()) for v in (*flat, *reference)):
+            return case
+        axis = int(np.argmax(sizes))
+        others = tuple(i for i in range(len(sizes)) if i != axis)
+        masks = [differs(h, r) for h, r in zip(hand, reference, strict=True)]
+        bad = np.any([m.any(others) if m.shape else np.zeros(sizes[axis], bool) for m in masks], axis=0)
+        rng = np.random.default_rng(case.index)
+        rows = [*rng.permutation(np.flatnonzero(bad))[: ROWS - 2], *rng.permutation(np.flatnonzero(~bad))[:2]]
+        keep = lambda v: np.take(v, sorted(rows), axis) if v.shape else v  # noqa: E731
+        return replace(
+            case, id=f"{case.id}-shrunk", dims={**case.dims, shape[axis]: len(rows)},
+            values=tuple(map(keep, case.values)), extra=tuple(map(keep, case.extra)),
+        )  # fmt: skip
 
     def completed(self, case: Case) -> Case:
         traced = self.traced(case.structure, case.dtype, case.dims)

@@ -199,15 +199,27 @@ class _Examination:
     def _chosen(self, suspect: np.ndarray, leaf: int) -> list[int]:
         """Suspects first, the largest differences before others, then a few that look right."""
         flat = np.flatnonzero(suspect)
-        most = max(2, min(MOST_ENTRIES, 3000 // max(1, sum(v.size for v in self.case.values))))
+        flat = flat[[not self._same_formula(leaf, int(i)) for i in flat]] if flat.size else flat
+        most = max(2, min(MOST_ENTRIES, 1500 // max(1, sum(v.size for v in self.case.values))))
         if flat.size > most:
             gap = relative(self.hand[leaf], self.reference[leaf]).reshape(-1)[flat]
             spread = flat[np.linspace(0, flat.size - 1, most // 2).astype(int)]
             flat = np.unique(np.concatenate([flat[np.argsort(-gap)[: most // 2]], spread]))
-        rest = np.flatnonzero(~suspect.reshape(-1))
+        rest = np.setdiff1d(np.arange(suspect.size), flat)
         rng = np.random.default_rng(self.case.index)
         more = rng.permutation(rest)[: 1 + (most > 2) * (1 if flat.size else 3)]
         return [int(i) for i in (*flat, *more)]
+
+    def _same_formula(self, leaf: int, flat: int) -> bool:
+        """Whether hand and reference are one value in exact arithmetic: their floats differ by rounding alone."""
+        if self.exact_hand is None or self.exact_reference is None or self.relation == "at_most":
+            return False
+        mine, other = (np.asarray(x[leaf], dtype=object).flat[flat] for x in (self.exact_hand, self.exact_reference))
+        gap = abs(mine - other)
+        if not gap.is_finite():
+            return False
+        size, slack = float(abs(other).mid()), float(gap.rad())
+        return slack <= 2.0**-20 * size and float(gap.mid()) <= EQUAL * size + slack
 
     # --- one entry: three values meet -----------------------------------------------------------------
 

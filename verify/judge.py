@@ -170,7 +170,8 @@ class _Judging:
         count = self.budget.cases or CASES * len(DTYPES)
         share = max(1, count // len(self._dtypes(engine)))
         try:
-            seen = breadth(engine, dtype, share, self._out_of_time)
+            done = sum(c.cases for c in self.cells)
+            seen = breadth(engine, dtype, share, self._out_of_time, lambda cases: self.report(done + cases))
         except ReferenceRaised as error:
             if dtype == engine.formula_dtype:
                 raise

@@ -64,6 +64,10 @@ class Stops:
         return kept if np.shape(kept) == np.shape(x) else x
 
 
+Direction = list[tuple[int, np.ndarray, np.ndarray]]
+"""Of every leaf that moves, the entries that move and by how much."""
+
+
 class Oracle:
     """Values and derivatives of a claim's primal at one case."""
 
@@ -129,9 +133,10 @@ class Oracle:
         x = abs(float(np.asarray(self.case.values[leaf], np.float64)[at])) or self.smallest([leaf])
 
         def slope(t: Any, step: Any) -> np.ndarray:
-            up, down = (self._at(self._shifted({leaf: unit}, t, directions, s)) for s in (step, -step))
+            up, down = (self._at(self._shifted((spot, t), (along_tangents, s))) for s in (step, -step))
             return (up - down) / (2 * step)
 
+        spot, along_tangents = self._direction({leaf: unit}), self._direction(directions)
         inner = self._step(self._scale(directions), FINE if self.exact else 14)
         found = self._along(lambda t: slope(t, inner), x, contracted=True)
         if not self.exact:
@@ -146,22 +151,28 @@ class Oracle:
     # --- the line through the case ----------------------------------------------------------------------
 
     def _moving(self, directions: Mapping[int, np.ndarray]) -> Callable[[Any], np.ndarray]:
-        return lambda t: self._at(self._shifted(directions, t))
+        direction = self._direction(directions)
+        return lambda t: self._at(self._shifted((direction, t)))
+
+    def _direction(self, directions: Mapping[int, np.ndarray]) -> Direction:
+        """What moves, leaf by leaf, as numbers of this arithmetic."""
+        found = []
+        for leaf, v in directions.items():
+            flat = np.asarray(v).reshape(-1)
+            at = np.flatnonzero(flat)
+            found.append((leaf, at, self._number(flat[at])))
+        return found
 
     def _at(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         return self._contract(self.run(self.case.dims, inputs))
 
-    def _shifted(
-        self,
-        directions: Mapping[int, np.ndarray],
-        t: Any,
-        more: Mapping[int, np.ndarray] | None = None,
-        s: Any = None,
-    ) -> list[np.ndarray]:
+    def _shifted(self, *steps: tuple[Direction, Any]) -> list[np.ndarray]:
         moved = list(self.inputs)
-        for shifts, step in ((directions, t), (more or {}, s)):
-            for leaf, v in shifts.items():
-                moved[leaf] = _plain(moved[leaf] + step * self._number(np.asarray(v)), moved[leaf])
+        for direction, step in steps:
+            for leaf, at, numbers in direction:
+                flat = moved[leaf].flatten()
+                flat[at] = flat[at] + step * numbers
+                moved[leaf] = flat.reshape(moved[leaf].shape)
         return moved
 
     def _contract(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
@@ -176,8 +187,10 @@ class Oracle:
         return any(v.dtype.kind == "c" for v in (*self.case.values, *self.case.extra))
 
     def _each_output(self, directions: Mapping[int, np.ndarray], scale: float) -> list[Truth]:
+        direction = self._direction(directions)
+
         def outputs(t: Any) -> np.ndarray:
-            out = self.run(self.case.dims, self._shifted(directions, t))
+            out = self.run(self.case.dims, self._shifted((direction, t)))
             return np.concatenate([np.asarray(o).reshape(-1) for o in out])
 
         whole = self._along(outputs, scale, contracted=False)
@@ -280,11 +293,6 @@ def to_balls(x: np.ndarray) -> np.ndarray:
 
 
 _TO_BALLS = np.frompyfunc(to_ball, 1, 1)
-
-
-def _plain(x: Any, like: np.ndarray) -> np.ndarray:
-    out = np.asarray(x, dtype=like.dtype if like.dtype == object else None)
-    return out.reshape(like.shape)
 
 
 def _elementwise(function: Callable[[Any], Any], dtype: Any = np.float64) -> Callable[[Any], np.ndarray]:

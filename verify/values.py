@@ -18,6 +18,8 @@ SPECIAL = np.array([0.0, 0.0, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 6
 REGIMES = ("ordinary", "integers", "special", "scaled", "saturating", "spread", "constant", "zero", "duplicated")
 WEIGHTS = np.cumsum([0.40, 0.14, 0.14, 0.09, 0.09, 0.05, 0.03, 0.02, 0.04])
 WIDEST = {"float64": 22.0, "float32": 22.0, "bfloat16": 22.0, "float16": 6.0}
+AXIS = 0.75
+"""How far along the exponents of a dtype an input is drawn."""
 LARGEST = {"float64": 700.0, "float32": 90.0, "bfloat16": 90.0, "float16": 30.0}
 
 
@@ -156,6 +158,23 @@ def _positive(
     if zeros and rng.random() < 0.4:
         x = np.where(rng.random(shape) < 0.5, 0.0, x)
     return x
+
+
+def binades(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, zeros: bool, signs: bool) -> np.ndarray:
+    """Numbers all over a dtype's exponent range, one stratum of exponents an entry.
+
+    An eighth of the range stays free at either end: ``2 * x`` overflows in the last binade, and nobody is blamed.
+    """
+    info = ml_dtypes.finfo(numpy_dtype(dtype))
+    count = int(np.prod(shape))
+    lowest, highest = AXIS * np.log2(float(info.smallest_normal)), AXIS * np.log2(float(info.max))
+    strata = rng.permutation(count) + rng.random(count)
+    x = np.exp2(lowest + strata / max(count, 1) * (highest - lowest))
+    if signs:
+        x = np.copysign(x, rng.random(count) - 0.5)
+    if zeros and count > 1:
+        x[rng.integers(count)] = 0.0
+    return to_dtype(x.reshape(shape), dtype)
 
 
 def _simplex(rng: np.random.Generator, shape: tuple[int, ...], plain: bool) -> np.ndarray:

@@ -196,6 +196,12 @@ def test_long_doubles_beyond_doubles() -> None:
         assert fn.to_longdouble(fn.to_ball(value)) == value
 
 
+def test_balls_beyond_long_doubles() -> None:
+    enormous = arb(2) ** arb(2) ** 70
+    assert fn.to_longdouble(enormous) == np.inf and fn.to_longdouble(-enormous) == -np.inf
+    assert fn.to_longdouble(1 / enormous) == 0
+
+
 def test_literals_are_exact_and_casts_widen() -> None:
     program = program_of(lambda x: (x * 0.1).astype(jnp.bfloat16).astype(jnp.float32), "n")
     (out,) = program.link(ball(192))({"n": 1}, [np.asarray([3.0])])

@@ -1,0 +1,150 @@
+"""The adversary: the whole range of exponents, a program's own numbers, and the climb into thin regions."""
+
+import dataclasses
+import re
+from typing import Annotated
+
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from jaxtyping import Array, Float
+
+from handgrad.domains import positive
+from tests.verify.judging import engine_of, judged
+from verify.adversary import climbed, discrepancy
+from verify.api import claim_of
+from verify.budget import Budget
+from verify.cases import DTYPES
+from verify.cli import main
+from verify.collect import collect
+from verify.engine import EVERY, ROWS
+from verify.judge import judge
+from verify.values import AXIS, binades, numpy_dtype
+
+N = Float[Array, "n"]
+Scalar = Float[Array, ""]
+
+
+def squares(x: N) -> Scalar:
+    return jnp.sum(x**2)
+
+
+def twice(x: N) -> N:
+    return 2 * x
+
+
+def joined(x: N) -> Scalar:
+    """A parabola, then its tangent: differentiable everywhere."""
+    return jnp.sum(jnp.where(x > 17.25, 34.5 * x - 17.25**2, x**2))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_binade_of_a_dtype_is_reached(dtype):
+    info = ml_dtypes.finfo(numpy_dtype(dtype))
+    count = 4 * (info.maxexp - info.minexp)
+    x = binades(np.random.default_rng(0), (count,), dtype, zeros=False, signs=True).astype(np.float64)
+    exponents = set(np.frexp(x)[1] - 1)
+    assert set(range(int(AXIS * info.minexp) + 1, int(AXIS * info.maxexp) - 1)) <= exponents
+    assert np.isfinite(x).all() and (x != 0).all() and (x < 0).any() and (x > 0).any()
+
+
+def test_an_element_wise_claim_walks_them():
+    engine = engine_of(claim_of(twice, squares, "x", "gradient"))
+    case = engine.case(EVERY - 1, "float64")
+    x = np.abs(case.values[0])
+    assert x.max() > 1e200 and x[x > 0].min() < 1e-200
+    assert np.abs(engine.case(EVERY, "float64").values[0]).max() < 1e12
+
+
+def test_a_claim_that_mixes_entries_does_not():
+    def norm(x: N) -> Scalar:
+        return jnp.sum(x) ** 2
+
+    engine = engine_of(claim_of(lambda x: 2 * jnp.sum(x) * jnp.ones_like(x), norm, "x", "gradient"))
+    assert np.abs(engine.case(EVERY - 1, "float64").values[0]).max() < 1e200
+
+
+def test_what_is_wrong_in_one_binade_only():
+    def hand(x: N) -> N:
+        return jnp.where((jnp.abs(x) > 2.0**400) & (jnp.abs(x) < 2.0**440), 2.01 * x, 2 * x)
+
+    outcome = judged(hand, squares, cases=1000)
+    assert outcome.verdict == "wrong", outcome
+
+
+def test_a_long_case_is_cut_for_exact_arithmetic():
+    engine = engine_of(claim_of(lambda x: jnp.where(x > 1e100, 3 * x, 2 * x), squares, "x", "gradient"))
+    case = engine.case(EVERY - 1, "float64")
+    short = engine.cut(case, *engine.wide(case))
+    assert short.values[0].size <= ROWS and short.dims["n"] == short.values[0].size
+    hand, reference = engine.wide(short)
+    assert discrepancy(hand, reference) > 0.1
+    assert engine.cut(engine.case(3, "float64"), *engine.wide(case)) is not case
+
+
+def test_a_program_is_asked_at_its_own_numbers():
+    def hand(x: N) -> N:
+        return jnp.where(x > 17.25, 34.5, jnp.where(x == 17.25, 100.0, 2 * x))
+
+    outcome = judged(hand, joined, cases=400)
+    assert outcome.verdict == "wrong", outcome
+    assert "17.25" in outcome.diagnoses[0].text or "69/4" in outcome.diagnoses[0].text, outcome
+
+    def right(x: N) -> N:
+        return jnp.where(x >= 17.25, 34.5, 2 * x)
+
+    assert judged(right, joined, cases=400).verdict == "agrees"
+
+
+def thin(x: N) -> N:
+    return 2 * x * (1 + jnp.exp(-3000 * (jnp.sum(x) - 6.1) ** 2))
+
+
+def test_the_climb_follows_a_trace():
+    engine = engine_of(claim_of(thin, squares, "x", "gradient"))
+    case = engine.case(EVERY, "float64")
+    start = dataclasses.replace(case, dims={"n": 3}, values=(np.array([1.0, 2.0, 3.0]),))
+    assert 0 < discrepancy(*engine.wide(start)) < 2.0**-30
+    found = climbed(engine, start)
+    assert found is not None
+    near, hand, reference = found
+    assert discrepancy(hand, reference) > 2.0**-30 and near.id.endswith("-climbed")
+
+
+def test_a_right_claim_offers_no_way_up():
+    engine = engine_of(claim_of(lambda x: x + x, squares, "x", "gradient"))
+    assert climbed(engine, engine.case(7, "float64")) is None
+
+
+def test_the_climb_stays_in_the_domain():
+    def positive_only(x: N) -> Scalar:
+        return jnp.sum(jnp.log(x))
+
+    def hand(x: Annotated[N, positive]) -> N:
+        return 1 / x * (1 + jnp.exp(-3000 * (jnp.sum(x) - 6.1) ** 2))
+
+    engine = engine_of(claim_of(hand, positive_only, "x", "gradient"))
+    start = dataclasses.replace(engine.case(EVERY, "float64"), dims={"n": 3}, values=(np.array([1.0, 2.0, 3.0]),))
+    found = climbed(engine, start)
+    assert found is not None and (found[0].values[0] > 0).all()
+
+
+def test_what_was_found_uphill_is_replayed(tmp_path, monkeypatch):
+    """The stored inputs are replayed bit for bit, wherever the case came from."""
+    target = tmp_path / "uphill.py"
+    target.write_text(
+        "import jax.numpy as jnp\nfrom jaxtyping import Array, Float\nfrom handgrad import gradient_of\n"
+        "def f(x: Float[Array, 'n']):\n    return jnp.sum(x**2)\n"
+        "@gradient_of(f, wrt='x')\ndef g(x: Float[Array, 'n']):\n"
+        "    return 2 * x + jnp.exp(-3000 * (jnp.sum(x) - 6.1) ** 2)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    (claim,), _ = collect(f"{target}::g")
+    found = (judge(claim, Budget(s, 40, ("numpy",), ("float64",))).record.replay or "" for s in range(40))
+    seed = next(s for s, replay in enumerate(found) if "-climbed" in replay)
+    options = ["--cases", "40", "--dtype", "float64", "--backend", "numpy", "-o", "r"]
+    assert main(["run", f"{target}::g", "--seed", str(seed), *options]) == 1
+    text = next(tmp_path.glob("r/*/report.md")).read_text()
+    case = re.findall(r"verify replay (\S+-climbed[\w-]*)", text)[0]
+    assert main(["replay", case, "-o", "r"]) == 0
