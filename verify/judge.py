@@ -43,6 +43,10 @@ CASES = 1000
 MODES = ("jit", "vmap", "eager")
 EAGER_TURNS = 12
 """Without ``--full`` one cell in so many is run eagerly too: every operation compiles alone."""
+ALL_DIGITS = 0.25
+"""The relative error at which no digit of a result is right."""
+TOLD = 60
+"""Cases that a condition on such results must hold for."""
 _SIZES_CLASH = re.compile(r"shape|dimension|broadcast|size|ndim|rank|axis|axes", re.IGNORECASE)
 
 
@@ -363,7 +367,28 @@ class _Judging:
             else f"the formula used in {dtype} is another one: compare the branches on dtype"
         )
         evidence = f"{len(losses)} confirmed, each at neighbouring inputs too"
+        if verdict == "inaccurate" and kind == "precision" and backend == "numpy":
+            where = self._no_digit_left(engine, dtype, [c for c, _ in losses])
+            if where is not None:
+                kind, text = where.kind, f"{where.text} There no digit is left: {text}"
         self.diagnoses = (Diagnosis(kind, text, dtype, evidence),)
+
+    def _no_digit_left(self, engine: Engine, dtype: str, lost: Sequence[Case]) -> Diagnosis | None:
+        """The condition under which a result has no right digit at all, if there is one: not its precision is wrong
+        there, but the value."""
+        samples = []
+        for case in [*lost, *(engine.case(i, dtype) for i in range(TOLD))]:
+            hand, _ = engine.native(case)
+            truth = engine.wide(case)[1]
+            gaps = [np.abs(h - t) > ALL_DIGITS * np.abs(t) for h, t in zip(hand, truth, strict=True)]
+            kept = tuple(np.where(g, h, t) for g, h, t in zip(gaps, hand, truth, strict=True))
+            samples.append(Sample(case.id, dict(case.dims), named_inputs(engine, case), kept, truth, truth,
+                                  any(g.any() for g in gaps)))  # fmt: skip
+        if not any(s.failed for s in samples):
+            return None
+        traced = engine.formula(lost[0])
+        told = self._diagnosed(samples, Context(self.claim.relation, traced.labels, traced.reference_shapes))
+        return told[0] if told[0].kind in ("region", "singular") else None
 
     def _shape_mistake(self, engine: Engine, case: Case, text: str) -> None:
         if self.diagnoses:

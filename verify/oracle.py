@@ -117,7 +117,7 @@ class Oracle:
         unit = np.zeros(self.case.values[leaf].shape, dtype=complex if imaginary else float)
         unit[at] = 1j if imaginary else 1.0
         x = abs(complex(np.asarray(self.case.values[leaf])[at]))
-        return self._along(self._moving({leaf: unit}), x or self.smallest([leaf]), contracted=True)
+        return self._along(self._moving({leaf: unit}), self._limited(x) or self.smallest([leaf]), contracted=True)
 
     def tangent(self, wrt: Sequence[int]) -> list[Truth]:
         """The directional derivative of every output along the case's tangents."""
@@ -130,7 +130,7 @@ class Oracle:
         directions = dict(zip(wrt, self.case.extra, strict=True))
         unit = np.zeros(self.case.values[leaf].shape)
         unit[at] = 1.0
-        x = abs(float(np.asarray(self.case.values[leaf], np.float64)[at])) or self.smallest([leaf])
+        x = self._limited(abs(float(np.asarray(self.case.values[leaf], np.float64)[at]))) or self.smallest([leaf])
 
         def slope(t: Any, step: Any) -> np.ndarray:
             up, down = (self._at(self._shifted((spot, t), (along_tangents, s))) for s in (step, -step))
@@ -213,13 +213,17 @@ class Oracle:
         """A step of this scale moves no entry by more than its own size."""
         scale = np.inf
         for leaf, v in directions.items():
-            x = np.abs(np.asarray(self.case.values[leaf]).astype(complex))
+            x = self._limited(np.abs(np.asarray(self.case.values[leaf]).astype(complex)))
             v = np.abs(np.asarray(v).astype(complex))
             moving = v > 0
             if moving.any():
                 floor = self.smallest([leaf])
                 scale = min(scale, float((np.where(x > 0, x, floor)[moving] / v[moving]).min()))
         return scale if np.isfinite(scale) and scale > 0 else 1.0
+
+    def _limited(self, x: Any) -> Any:
+        """Exactly, no step is longer than those at 1: a sine at 1e120 has its period all the same."""
+        return np.minimum(x, 1.0) if self.exact else x
 
     def _step(self, scale: float, bits: int) -> Any:
         return arb(scale) * arb(2) ** -bits if self.exact else self.width.type(scale * 2.0**-bits)

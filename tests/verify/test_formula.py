@@ -187,3 +187,14 @@ def test_a_stopped_value_that_makes_no_difference():
 
     found = examined(lambda b: 1 / jnp.sum(b) + 0 * b, weighted, {"n": 2}, [0.0, 2.0], wrt="b")
     assert found.finding == "reference_wrong" and found.reference[0][0] == 0
+
+
+def test_a_sine_far_out():
+    """A step in proportion to 1e120 would pass over some 1e90 periods."""
+
+    def waves(x: N) -> Scalar:
+        return jnp.sum(jnp.sin(x))
+
+    for x in (1e3, 1e30, -1.573429686281681e120, 3e200):
+        assert examined(jnp.cos, waves, {"n": 1}, [x]).finding == "agrees"
+        assert examined(lambda x: jnp.cos(x) + 1e-3, waves, {"n": 1}, [x]).finding == "wrong"
