@@ -76,8 +76,16 @@ def suspicions(
     for leaf, (h, r, t) in enumerate(zip(hand, reference, truth, strict=True)):
         if not t.size:
             continue
+        size = np.abs(t)
+        t2 = t if reference_truth is None else reference_truth[leaf]
+        mine, theirs, few = np.abs(h - t), np.abs(r - t2), p.loss * size
+        if ((mine <= few) & (theirs <= few)).all() and few.max(initial=0.0) < np.inf:  # nothing to look at
+            tiny = 4 * p.tiny
+            scaled = np.divide(mine, size, out=np.zeros(size.shape), where=size > tiny)
+            largest = max(largest, float(scaled.max(initial=0.0)))
+            continue
         eh = errors(h, t)
-        er = errors(r, t if reference_truth is None else reference_truth[leaf])
+        er = errors(r, t2)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             scaled = np.where((np.abs(t) > 4 * p.tiny) & np.isfinite(eh), eh / np.abs(t), 0.0)
         largest = max(largest, float(np.nanmax(scaled, initial=0.0)))

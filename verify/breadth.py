@@ -15,11 +15,12 @@ import numpy as np
 from verify.accuracy import Loss, Suspicion, confirm, most_telling, suspicions
 from verify.adversary import STARTS, climbed, discrepancy
 from verify.cases import Case
-from verify.comparison import RESOLUTION, differs, precision, relative
+from verify.comparison import RESOLUTION, agrees, differs, precision, relative
 from verify.engine import Arrays, Engine
 from verify.exact import hand_exactly
 from verify.formula import Examined, examine
 from verify.program import Undecided, Untranslatable
+from verify.trace import Traced
 
 MOST_COMPARED = 400
 """Cases that differ in float64 and are looked at in extended precision."""
@@ -91,6 +92,8 @@ def breadth(
     low = dtype != engine.formula_dtype
     suspects: list[tuple[Case, Suspicion]] = []
     climbs: list[tuple[float, Seen]] = []
+    known: set[Traced] = set()
+    at_most = engine.claim.relation == "at_most"
     entries = 0
     for index in range(cases):
         if stop() or (entries > ENTRIES_BUDGET and index >= FEWEST_CASES):
@@ -99,11 +102,13 @@ def breadth(
             report(index)
         case = engine.case(index, dtype)
         traced = engine.formula(case)
-        if _shapes_clash(engine, seen, case):
-            break
+        if traced not in known:
+            known.add(traced)
+            if _shapes_clash(engine, seen, case):
+                break
         hand, reference = engine.wide(case)
         here = Seen(case, hand, reference)
-        size = sum(v.size for v in case.values)
+        size = sum([v.size for v in case.values])
         entries += size
         seen.entries.append(size)
         seen.cases += 1
@@ -111,10 +116,11 @@ def breadth(
         seen.fresh += sizes not in seen.shapes or (traced.engine == "symbolic" and engine.draws.is_fresh(index))
         seen.shapes.add(sizes)
         seen.engines.add(traced.engine)
-        agree = [not differs(h, r).any() for h, r in zip(hand, reference, strict=True)]
-        if engine.claim.relation == "at_most":
-            agree = [bool((h <= r).all()) for h, r in zip(hand, reference, strict=True)]
-        if all(agree):
+        if at_most:
+            agree = all([bool((h <= r).all()) for h, r in zip(hand, reference, strict=True)])
+        else:
+            agree = all([agrees(h, r) for h, r in zip(hand, reference, strict=True)])
+        if agree:
             engine.note_size(case, reference)
             if len(seen.passing) < KEPT:
                 seen.passing.append(here)
@@ -125,13 +131,13 @@ def breadth(
                     climbs.append((discrepancy(hand, reference), here))
                     climbs = sorted(climbs, key=lambda c: -c[0])[:STARTS]
         else:
-            short = engine.cut(case, hand, reference)
-            seen.differing.append(here if short is case else Seen(short, *engine.wide(short)))
+            for part in engine.cut(case, hand, reference):
+                seen.differing.append(here if part is case else Seen(part, *engine.wide(part)))
         # Below size 3 whole results vanish identically (a normalised pair), and any rounding of zero is a loss.
         accuracy = low or index < NATIVE_FORMULA  # in the formula's own dtype only casts can lose digits
-        if accuracy and engine.claim.relation != "at_most" and min(case.dims.values(), default=3) >= 3:
+        if accuracy and not at_most and min(case.dims.values(), default=3) >= 3:
             mine, theirs = engine.native(case)
-            truth = _agreed(hand, reference)
+            truth = reference if agree else _agreed(hand, reference)
             found, largest = suspicions(mine, theirs, truth, p)
             seen.worst_error = max(seen.worst_error, largest) if low else seen.worst_error
             suspects += [(case, s) for s in found]

@@ -24,6 +24,8 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 MOST_STRUCTURES = 48
 """Structures traced for one claim; a strategy may draw more, and the rest are left out."""
 GIVEN_EXAMPLES = 400
+STRIDE = 48
+"""Binary logarithm of the random numbers that a case may use."""
 BINADES = 81
 """Entries of an array along the range of exponents."""
 
@@ -60,6 +62,10 @@ class Structure:
     dims: tuple[str, ...]
     statics: Mapping[str, Any]
     build: Callable[[Sequence[Any]], dict[str, Any]]
+    shapes: tuple[tuple[str, ...], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shapes", tuple(leaf.shape for leaf in self.leaves))
 
     def __str__(self) -> str:
         return ", ".join(f"{k}={v!r}" for k, v in self.statics.items())
@@ -89,10 +95,17 @@ class Draws:
 
     def __post_init__(self) -> None:
         self.signature = signature_of(self.claim)
-        self.number = self._number()
+        self._prepare()
         self.given = [s for s in dict.fromkeys(self.signature.arguments.values()) if isinstance(s, GivenSpec)]
         self._structures: dict[Any, Structure] = {}
+        self._variants: list[tuple[dict[str, int], dict[str, Any]]] | None = None
+        self._by_turn: dict[int, Structure] = {}
         self._pool: list[Any] | None = None
+
+    def _prepare(self) -> None:
+        self.number = self._number()
+        self._name = self._spoken_name()
+        self._streams: dict[tuple[int, str], tuple[Any, Any, np.random.Generator]] = {}
 
     def _number(self) -> int:
         """The claim as a number: its own stream of randomness."""
@@ -101,6 +114,20 @@ class Draws:
 
     def rng(self, *path: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([self.seed, self.number, *path]))
+
+    def stream(self, purpose: int, dtype: str, index: int) -> np.random.Generator:
+        """The randomness of one case: its own place in a long sequence, reached without seeding anew.
+
+        The generator is the same object for all cases of a purpose; it serves the latest one.
+        """
+        key = purpose, dtype
+        if key not in self._streams:
+            bits = np.random.PCG64([self.seed, self.number, purpose, DTYPES.index(dtype)])
+            self._streams[key] = bits, bits.state, np.random.Generator(bits)
+        bits, start, generator = self._streams[key]
+        bits.state = start
+        bits.advance(index << STRIDE)
+        return generator
 
     def dtypes(self) -> tuple[str, ...]:
         """The dtypes that this claim can be judged in."""
@@ -119,6 +146,11 @@ class Draws:
 
     def variants(self) -> list[tuple[dict[str, int], dict[str, Any]]]:
         """Ranks of the variadic axes and values of the static options, every combination of a small set."""
+        if self._variants is None:
+            self._variants = self._combinations()
+        return self._variants
+
+    def _combinations(self) -> list[tuple[dict[str, int], dict[str, Any]]]:
         statics = {k: s.values for k, s in self._statics()}
         ranks = {v: (0, 1, 2) for v in self.signature.variadics}
         options = [dict(zip(statics, c, strict=True)) for c in itertools.product(*statics.values())]
@@ -145,29 +177,32 @@ class Draws:
 
     def case(self, index: int, dtype: str) -> Case:
         """The case of this index in this dtype: sizes, regimes and values follow from the index alone."""
-        rng = self.rng(2, DTYPES.index(dtype), index)
+        rng = self.stream(2, dtype, index)
         variants = self.variants()
-        ranks, statics = variants[index % len(variants)]
-        turn = index // len(variants)
+        turn, variant = divmod(index, len(variants))
         if self.given:
             return self._given_case(rng, index, dtype)
-        structure = self._structure(ranks, statics)
-        dims = draw_sizes(rng, structure.dims, [leaf.shape for leaf in structure.leaves], turn)
-        plain = bool(rng.random() < 0.35)
-        values = tuple(self._value(rng, leaf, dims, dtype, plain) for leaf in structure.leaves)
+        structure = self._by_turn.get(variant)
+        if structure is None:
+            structure = self._by_turn[variant] = self._structure(*variants[variant])
+        dims = draw_sizes(rng, structure.dims, structure.shapes, turn)
+        plain = rng.random() < 0.35
+        values = tuple([self._value(rng, leaf, dims, dtype, plain) for leaf in structure.leaves])
         if not plain and rng.random() < 0.08:
             values = _with_ties(rng, structure.leaves, values)
         return Case(self.case_id(index, dtype), index, structure, dims, values, dtype, plain=plain)
 
     def case_id(self, index: int, dtype: str) -> str:
+        return f"{self._name}-{dtype}-{index}"
+
+    def _spoken_name(self) -> str:
         safe = "".join(c if (c.isascii() and c.isalnum()) or c in "._" else "_" for c in self.claim.name)
-        safe = safe.strip("._")[:80] or "claim"
-        return f"{safe}-{self.number % 16**6:06x}-{self.seed}-{dtype}-{index}"
+        return f"{safe.strip('._')[:80] or 'claim'}-{self.number % 16**6:06x}-{self.seed}"
 
     def _value(
         self, rng: np.random.Generator, leaf: Leaf, dims: Mapping[str, int], dtype: str, plain: bool
     ) -> np.ndarray:
-        shape = tuple(size_of(a, dims) for a in leaf.shape)
+        shape = tuple([dims[a] if a in dims else size_of(a, dims) for a in leaf.shape])
         return draw(rng, leaf.kind, shape, leaf.in_dtype(dtype), leaf.domain, dims, plain)
 
     def _structure(self, ranks: Mapping[str, int], statics: Mapping[str, Any]) -> Structure:
@@ -235,7 +270,7 @@ class Draws:
         if self.given:
             return case
         index = case.index if index is None else index
-        rng = self.rng(6, DTYPES.index(case.dtype), index)
+        rng = self.stream(6, case.dtype, index)
         plain = bool(rng.random() < 0.35)
         values = tuple(self._value(rng, leaf, dims, case.dtype, plain) for leaf in case.structure.leaves)
         return replace(case, dims=dims, values=values, index=index, plain=plain)
@@ -250,7 +285,7 @@ class Draws:
 
     def along_binades(self, case: Case) -> Case:
         """The case with one array along the whole range of exponents, the others at ordinary values."""
-        rng = self.rng(7, DTYPES.index(case.dtype), case.index)
+        rng = self.stream(7, case.dtype, case.index)
         leaves, free = case.structure.leaves, _free(case.structure)
         walked = free[case.index // len(self.variants()) % len(free)]
         names = list(leaves[walked].shape)
@@ -264,7 +299,7 @@ class Draws:
 
     def among(self, case: Case, numbers: Sequence[float]) -> Case:
         """The case with some entries at these numbers, of either sign: 20 where a program asks ``x > 20``."""
-        rng = self.rng(8, DTYPES.index(case.dtype), case.index)
+        rng = self.stream(8, case.dtype, case.index)
         values = []
         for leaf, value in zip(case.structure.leaves, case.values, strict=True):
             if leaf.kind == "float" and leaf.domain.kind in ("real", "positive", "nonnegative"):
@@ -277,7 +312,9 @@ class Draws:
 
     def with_extra(self, case: Case, shapes: Sequence[tuple[tuple[int, ...], str]]) -> Case:
         """Adds a cotangent or tangents of these shapes and dtypes, drawn from the case's own stream."""
-        rng = self.rng(4, DTYPES.index(case.dtype), case.index)
+        if not shapes:
+            return case
+        rng = self.stream(4, case.dtype, case.index)
         extra = []
         for shape, dtype in shapes:
             if dtype.startswith("complex"):
@@ -285,7 +322,9 @@ class Draws:
             else:
                 x = cotangent(rng, shape, dtype, case.plain, case.values)
             extra.append(x)
-        return replace(case, extra=tuple(extra))
+        return Case(
+            case.id, case.index, case.structure, case.dims, case.values, case.dtype, tuple(extra), case.plain
+        )
 
 
 def _free(structure: Structure) -> list[int]:

@@ -25,7 +25,8 @@ class FixedDraws(Draws):
 
     def __init__(self, claim: Claim, seed: int, at: Sequence[Any] | Mapping[str, Any], only: bool = False):
         self.claim, self.seed, self.only = claim, seed, only
-        self.number, self.given = self._number(), ["at"]  # type: ignore[list-item]
+        self._prepare()
+        self.given = ["at"]  # type: ignore[list-item]
         arguments = _bound(claim, at)
         leaves, treedef = jax.tree_util.tree_flatten_with_path(arguments, is_leaf=lambda x: x is None)
         arrays = [_as_array(x) for _, x in leaves]
@@ -57,7 +58,7 @@ class FixedDraws(Draws):
         return False  # one shape, that of the call
 
     def case(self, index: int, dtype: str) -> Case:
-        rng = self.rng(7, DTYPES.index(dtype), index)
+        rng = self.stream(7, dtype, index)
         values = []
         for leaf, x in zip(self.structure.leaves, self.values, strict=True):
             target = leaf.in_dtype(dtype)

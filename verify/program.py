@@ -57,8 +57,11 @@ class Program:
     def code(self) -> CodeType:
         return compile(self.source, "<program>", "exec")
 
-    def link(self, arithmetic: Arithmetic) -> Linked:
-        """The program in one arithmetic: `linked(dims, inputs) -> outputs`, all flat."""
+    def link(self, arithmetic: Arithmetic, guarded: bool = True) -> Linked:
+        """The program in one arithmetic: `linked(dims, inputs) -> outputs`, all flat.
+
+        What an arithmetic needs while it runs is set up at every call, unless the caller has done so (`guarded` False).
+        """
         namespace: dict[str, Any] = dict(structural.NAMES)
         namespace.update(self.statics)
         for name, key in self.operations.items():
@@ -67,12 +70,16 @@ class Program:
             for name, constant in self.constants.items():
                 namespace[name] = arithmetic.constant(constant.value, constant.dtype, constant.noisy)
         exec(self.code, namespace)
-        return arithmetic.guard(namespace["program"])
+        return arithmetic.guard(namespace["program"]) if guarded else namespace["program"]
 
 
-def translate(closed_jaxpr: Any) -> Program:
-    """The Program of a ClosedJaxpr; raises `Untranslatable` for a primitive that no rule covers."""
-    return Translator(closed_jaxpr).program()
+def translate(*closed_jaxprs: Any) -> Program:
+    """The Program of a ClosedJaxpr; raises `Untranslatable` for a primitive that no rule covers.
+
+    Several ClosedJaxprs of the same inputs become one program that gives all their outputs, one function's after the
+    other's, and computes common subexpressions once.
+    """
+    return Translator(closed_jaxprs).program()
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,8 @@ class _Statement:
 
 
 class Translator:
-    def __init__(self, closed_jaxpr: Any):
-        self.jaxpr = closed_jaxpr
+    def __init__(self, closed_jaxprs: Sequence[Any]):
+        self.jaxprs = closed_jaxprs
         self.operations: dict[str, tuple] = {}
         self.constants: dict[str, Constant] = {}
         self.statics: dict[str, Any] = {}
@@ -299,7 +306,7 @@ class Translator:
 
     # -- the whole ---------------------------------------------------------------------------------
     def program(self) -> Program:
-        jaxpr, consts = _open(self.jaxpr)
+        jaxpr, _ = _open(self.jaxprs[0])
         for var in jaxpr.invars:  # so that `dims` lists every dimension, in order of appearance
             for size in var.aval.shape:
                 self.dimension(size)
@@ -311,10 +318,11 @@ class Translator:
             enter = self.operation(f"input_{_identifier(dtype)}", ("input", dtype))
             entered.append(replace(operand, text=self.assign(f"{enter}({operand.text})")))
         outputs = []
-        for out, var in zip(self.inline(jaxpr, consts, entered), jaxpr.outvars, strict=True):
-            dtype = dtype_name(var.aval.dtype)
-            leave = self.operation(f"output_{_identifier(dtype)}", ("output", dtype))
-            outputs.append(f"{leave}({self.full(out)})")
+        for jaxpr, consts in map(_open, self.jaxprs):
+            for out, var in zip(self.inline(jaxpr, consts, entered), jaxpr.outvars, strict=True):
+                dtype = dtype_name(var.aval.dtype)
+                leave = self.operation(f"output_{_identifier(dtype)}", ("output", dtype))
+                outputs.append(f"{leave}({self.full(out)})")
         body = self._finish(outputs)
         used = {w for line in body for w in _WORD.findall(line)}
         head = [f"{v} = dims[{n!r}]" for n, v in self.dims.items() if v in used]

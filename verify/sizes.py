@@ -7,6 +7,7 @@ find the rest.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import CodeType
@@ -45,10 +46,10 @@ def _compiled(text: str) -> CodeType:
 
 def size_of(text: str, dims: Mapping[str, Any]) -> Any:
     """Evaluates a size expression: ``"n+1"``, ``"2*n"``, JAX's own ``"floordiv(n, 2)"``."""
-    if text.isdigit():
-        return int(text)
     if text in dims:
         return dims[text]
+    if text.isdigit():
+        return int(text)
     try:
         return eval(_compiled(text), {"__builtins__": {}}, {**ARITHMETIC, **dims})
     except SizeError:
@@ -62,6 +63,9 @@ def draw_sizes(
 ) -> dict[str, int]:
     """Sizes for every dimension name. The first indices cover the corner cases in a fixed order."""
     sizes = dict(zip(dims, _proposal(rng, len(dims), index), strict=True))
+    factors = _factors(tuple(dims), tuple(map(tuple, shapes)))
+    if factors is not None and all([math.prod([sizes[k] for k in names]) <= LARGEST_CASE for names in factors]):
+        return sizes
     for _ in range(64):
         axes = [[size_of(a, sizes) for a in shape] for shape in shapes]
         if any(a < 1 for shape in axes for a in shape):
@@ -78,6 +82,13 @@ def draw_sizes(
     raise SizeError(
         f"no sizes of {', '.join(dims)} make every axis of {', '.join(' '.join(s) for s in shapes)} at least 1"
     )
+
+
+@lru_cache(maxsize=1024)
+def _factors(dims: tuple[str, ...], shapes: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...] | None:
+    """The dimensions whose product is the size of each array, where axes are dimensions and nothing else."""
+    plain = all(axis in dims for shape in shapes for axis in shape)
+    return tuple(dict.fromkeys(shape for shape in shapes if shape)) if plain else None
 
 
 def _grown(sizes: Mapping[str, int], axes: Sequence[str]) -> dict[str, int]:
@@ -102,20 +113,21 @@ def _proposal(rng: np.random.Generator, count: int, index: int | None) -> list[i
     ]
     if index is not None and index < len(fixed):
         return fixed[index]
-    kind = rng.random()
+    kind, where, *u = rng.random(count + 2).tolist()
+    at = int(where * count)
     if kind < 0.30:
-        sizes = rng.integers(1, 5, count)
-    elif kind < 0.88:
-        top = 16 if kind < 0.68 else 32
-        sizes = np.exp(rng.uniform(0, np.log(top + 0.999), count)).astype(int)
-    elif kind < 0.92:
-        sizes = np.full(count, rng.integers(1, 9))
-    elif kind < 0.96:
-        sizes = rng.integers(1, 5, count)
+        return [1 + int(4 * x) for x in u]
+    if kind < 0.88:
+        top = math.log((16 if kind < 0.68 else 32) + 0.999)
+        return [int(math.exp(top * x)) for x in u]
+    if kind < 0.92:
+        return [1 + int(8 * where)] * count
+    if kind < 0.96:
+        sizes = [1 + int(4 * x) for x in u]
         if count:
-            sizes[rng.integers(count)] = rng.choice(BESIDE_POWERS)
-    else:
-        sizes = rng.integers(1, 9, count)
-        if count:
-            sizes[rng.integers(count)] = 1
-    return [int(s) for s in sizes]
+            sizes[at] = BESIDE_POWERS[int(u[at] * len(BESIDE_POWERS))]
+        return sizes
+    sizes = [1 + int(8 * x) for x in u]
+    if count:
+        sizes[at] = 1
+    return sizes

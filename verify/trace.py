@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -50,7 +51,9 @@ class OpaqueProgram:
     function: Callable[..., Any]
     dtype: str
 
-    def link(self, arithmetic: Any) -> Callable[[Mapping[str, int], Sequence[Any]], tuple[np.ndarray, ...]]:
+    def link(
+        self, arithmetic: Any, guarded: bool = True
+    ) -> Callable[[Mapping[str, int], Sequence[Any]], tuple[np.ndarray, ...]]:
         compiled = jax.jit(self.function)
 
         def call(dims: Mapping[str, int], inputs: Sequence[Any]) -> tuple[np.ndarray, ...]:
@@ -66,8 +69,10 @@ class Traced:
 
     engine: str
     dtype: str
-    hand: Program | OpaqueProgram
-    reference: Program | OpaqueProgram
+    sides: tuple[Any, Any]
+    """Hand and reference: jaxprs where they are translated, else programs that only JAX can evaluate."""
+    both: Program | None
+    """Hand and reference as one program, which computes once what they have in common."""
     primal: Program | OpaqueProgram
     labels: tuple[str, ...]
     hand_shapes: tuple[tuple[str, ...], ...]
@@ -86,6 +91,21 @@ class Traced:
     """Why the trace is not symbolic."""
     stops: bool = False
     """Whether the primal holds a stop_gradient."""
+
+    @cached_property
+    def hand(self) -> Program | OpaqueProgram:
+        return self._translated(0)
+
+    @cached_property
+    def reference(self) -> Program | OpaqueProgram:
+        return self._translated(1)
+
+    def _translated(self, which: int) -> Program | OpaqueProgram:
+        side = self.sides[which]
+        if isinstance(side, Program | OpaqueProgram):
+            return side
+        with precision_of(self.dtype):  # translating may trace, too
+            return translate(side)
 
 
 @contextmanager
@@ -262,20 +282,25 @@ def _trace(
             f"returns {len(hand_jaxpr.out_avals)} arrays ({', '.join(seen['hand'])}), "
             f"wanted {len(reference_jaxpr.out_avals)} ({', '.join(seen['reference'])})"
         )
-    programs, opaque = [], None
-    for which, jaxpr in (("hand", hand_jaxpr), ("reference", reference_jaxpr), ("primal", primal_jaxpr)):
-        try:
-            with precision_of(dtype):  # translating may trace, too
-                programs.append(translate(jaxpr))
-        except Untranslatable as error:
-            opaque = f"no NumPy form of {error}"
-            programs.append(OpaqueProgram(primal if which == "primal" else side(which), dtype))
+    programs: list[Any] = [hand_jaxpr, reference_jaxpr, primal_jaxpr]
+    opaque, both = None, None
+    try:
+        with precision_of(dtype):
+            both, programs[2] = translate(hand_jaxpr, reference_jaxpr), translate(primal_jaxpr)
+    except Untranslatable:
+        for i, which in enumerate(("hand", "reference", "primal")):
+            try:
+                with precision_of(dtype):
+                    programs[i] = translate((hand_jaxpr, reference_jaxpr, primal_jaxpr)[i])
+            except Untranslatable as error:
+                opaque = f"no NumPy form of {error}"
+                programs[i] = OpaqueProgram(primal if which == "primal" else side(which), dtype)
     labels = [leaf.label for leaf in structure.leaves]
     return Traced(
         engine="jax" if opaque else "symbolic" if dims is None or not structure.dims else "concrete",
         dtype=dtype,
-        hand=programs[0],
-        reference=programs[1],
+        sides=(programs[0], programs[1]),
+        both=both if opaque is None else None,
         primal=programs[2],
         labels=seen["reference"],
         hand_shapes=tuple(_shape(a) for a in hand_jaxpr.out_avals),

@@ -1,5 +1,6 @@
 """Accuracy: formulas that lose digits where their reference does not, and right ones that are not to be accused."""
 
+import re
 from typing import Annotated
 
 import jax
@@ -50,7 +51,8 @@ def squares(x: N) -> Scalar:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_one_minus_a_saturated_sigmoid(dtype):
     outcome = judged(saturating, logistic, dtypes=("float64", dtype), cases=160)
-    assert outcome.verdict == "inaccurate" and outcome.diagnosis.kind == "precision", outcome
+    assert outcome.verdict == "inaccurate" and outcome.diagnosis.kind == "region", outcome
+    assert re.search(r"only where \|?x\|? > \d+.* no digit is left", outcome.diagnosis.text), outcome.diagnosis.text
     assert "the formula is right in exact arithmetic and loses its digits" in outcome.diagnosis.text
     assert not outcome.ok and outcome.counterexample is not None
 
