@@ -25,6 +25,7 @@ from verify.trace import Traced
 MOST_ENTRIES = 12
 """Entries of one output whose derivative the oracle computes; fewer in large cases."""
 LADDER = (BITS, 4 * BITS)
+NOTHING = 2.0**-100
 LARGEST_EXACT = 60_000
 """Entries beyond which exact arithmetic takes too long and extended precision stands in."""
 
@@ -104,10 +105,19 @@ class _Examination:
         self.exact_hand = self._side(traced.hand) if exact else None
         self.exact_reference = self._side(traced.reference) if exact else None
         self._noise: list[np.ndarray] | None = None
+        self._largest = self._scale()
         self._surroundings: Surroundings | None = None
         self._both: set[tuple[int, tuple[int, ...]]] = set()
         self._meant: Oracle | None = None
         self._tangents: dict[Oracle, list[Truth]] = {}
+
+    def _scale(self) -> float:
+        """How large values and results are here: what is 30 digits smaller is zero beside them."""
+        sizes = [np.abs(r) for r in self.reference]
+        if self.exact:
+            sizes += [magnitude(v) for v in self.oracle.value() if v.dtype == object]
+        finite = [s[np.isfinite(s)] for s in sizes]
+        return max((float(s.max(initial=0.0)) for s in finite), default=0.0)
 
     def _side(self, program: Any) -> tuple[np.ndarray, ...] | None:
         """A side in ball arithmetic; None where its branches cannot be decided there."""
@@ -284,7 +294,7 @@ class _Examination:
         gap = float(gap_ball.mid())
         size = float(abs(other).mid()) if not isinstance(other, float) else abs(other)
         slack = float(gap_ball.rad()) + error
-        if slack > 2.0**-20 * size and slack > 2.0**-200:  # more bits would tell
+        if slack > 2.0**-20 * size and slack > 2.0**-200 and slack > NOTHING * self._largest:  # more bits would tell
             return None
         if gap <= EQUAL * size + slack:
             return True

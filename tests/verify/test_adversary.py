@@ -53,7 +53,7 @@ def test_an_element_wise_claim_walks_them():
     engine = engine_of(claim_of(twice, squares, "x", "gradient"))
     case = engine.case(EVERY - 1, "float64")
     x = np.abs(case.values[0])
-    assert x.max() > 1e200 and x[x > 0].min() < 1e-200
+    assert x.max() > 1e120 and x[x > 0].min() < 1e-120
     assert np.abs(engine.case(EVERY, "float64").values[0]).max() < 1e12
 
 

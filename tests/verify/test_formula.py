@@ -198,3 +198,18 @@ def test_a_sine_far_out():
     for x in (1e3, 1e30, -1.573429686281681e120, 3e200):
         assert examined(jnp.cos, waves, {"n": 1}, [x]).finding == "agrees"
         assert examined(lambda x: jnp.cos(x) + 1e-3, waves, {"n": 1}, [x]).finding == "wrong"
+
+
+def test_a_derivative_that_vanishes_at_a_symmetric_point():
+    """The entropy is stationary at equal logits, its third derivative is not: the quotient is all but zero there."""
+
+    def entropy(z: N) -> Scalar:
+        return -jnp.sum(jax.nn.softmax(z) * jax.nn.log_softmax(z))
+
+    def hand(z, extra=0.0):
+        p, log_p = jax.nn.softmax(z), jax.nn.log_softmax(z)
+        return -p * (log_p - jnp.sum(p * log_p)) + extra
+
+    same = np.full(3, 0.7)
+    assert examined(hand, entropy, {"n": 3}, same, wrt="z").finding == "agrees"
+    assert examined(lambda z: hand(z, 1e-20), entropy, {"n": 3}, same, wrt="z").finding == "wrong"
