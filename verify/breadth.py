@@ -145,7 +145,7 @@ def breadth(
         found_uphill = climbed(engine, here.case)
         if found_uphill:
             seen.differing.append(Seen(*found_uphill))
-    _examine(engine, seen)
+    _examine(engine, seen, lambda: report(seen.cases))
     _confirm(engine, seen, suspects)
     seen.seconds = perf_counter() - start
     return seen
@@ -172,7 +172,7 @@ def _twice(truth: Arrays) -> tuple[Arrays, Arrays]:
     return truth, truth
 
 
-def _examine(engine: Engine, seen: Breadth) -> None:
+def _examine(engine: Engine, seen: Breadth, alive: Callable[[], None]) -> None:
     """Exact arithmetic for the cases that differ, and for a few that do not: both sides may be wrong alike."""
     wrong = 0
     low = seen.dtype != engine.formula_dtype
@@ -181,6 +181,7 @@ def _examine(engine: Engine, seen: Breadth) -> None:
         spent += sum(v.size for v in here.case.values)
         if spent > EXAMINED_ENTRIES and number >= FEWEST_EXAMINED:
             break
+        alive()
         examined = _examined(engine, here)
         seen.examined.append((here, examined))
         seen.uncounted += examined.finding == "uncounted"

@@ -18,6 +18,7 @@ from verify.cases import Case
 from verify.comparison import EQUAL, RESOLUTION, as_wide, differs, relative
 from verify.exact import exact_inputs
 from verify.kinks import Surroundings
+from verify.linear_algebra import OPERATIONS as DECOMPOSITIONS
 from verify.oracle import BITS, Oracle, Truth, magnitude, radius, to_floats
 from verify.program import Undecided, Untranslatable
 from verify.trace import Traced
@@ -25,6 +26,9 @@ from verify.trace import Traced
 MOST_ENTRIES = 12
 """Entries of one output whose derivative the oracle computes; fewer in large cases."""
 LADDER = (BITS, 4 * BITS)
+LARGE = 300
+"""Entries of a case from which the oracle is dear: it looks at one entry that differs exactly, if there is one."""
+LARGE_MATRIX = 40
 NOTHING = 2.0**-100
 LARGEST_EXACT = 60_000
 """Entries beyond which exact arithmetic takes too long and extended precision stands in."""
@@ -210,6 +214,10 @@ class _Examination:
         """Suspects first, the largest differences before others, then a few that look right."""
         flat = np.flatnonzero(suspect)
         flat = flat[[not self._same_formula(leaf, int(i)) for i in flat]] if flat.size else flat
+        differing = any(s.any() for s in self.suspects)
+        if differing and self.exact and self._is_dear():
+            gap = relative(self.hand[leaf], self.reference[leaf]).reshape(-1)[flat]
+            return [int(i) for i in flat[np.argsort(-gap)[:1]]]  # none where both are one formula, to 150 digits
         most = max(2, min(MOST_ENTRIES, 1500 // max(1, sum(v.size for v in self.case.values))))
         if flat.size > most:
             gap = relative(self.hand[leaf], self.reference[leaf]).reshape(-1)[flat]
@@ -219,6 +227,13 @@ class _Examination:
         rng = np.random.default_rng(self.case.index)
         more = rng.permutation(rest)[: 1 + (most > 2) * (1 if flat.size else 3)]
         return [int(i) for i in (*flat, *more)]
+
+    def _is_dear(self) -> bool:
+        """Whether the oracle takes seconds here: many entries, or a decomposition of a matrix that is not small."""
+        if sum(v.size for v in self.case.values) > LARGE:
+            return True
+        decomposes = any(key[0] in DECOMPOSITIONS for key in getattr(self.traced.primal, "operations", {}).values())
+        return decomposes and max(self.case.dims.values(), default=0) > LARGE_MATRIX
 
     def _same_formula(self, leaf: int, flat: int) -> bool:
         """Whether hand and reference are one value in exact arithmetic: their floats differ by rounding alone."""

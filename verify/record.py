@@ -114,6 +114,8 @@ class ClaimRecord:
     replay: str | None = None
     target: str = ""
     """What to paste after ``verify run`` to judge this claim alone: ``path.py::name``."""
+    fingerprint: str = ""
+    """Of the code that the claim depends on, and of what was asked: equal ones need not be judged again."""
 
     @property
     def ok(self) -> bool:

@@ -6,6 +6,7 @@ The parent process never loads the user's code, nor JAX: workers do, and a run i
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import secrets
 import time
@@ -19,6 +20,9 @@ from verify.record import Cell, ClaimRecord, Record, exit_code_of
 from verify.runs import ReportsError, RunFolder, find_case, latest, runs
 from verify.worker import Listed
 
+MOST_RUNS = 40
+"""Past runs in which the outcome of an unchanged claim is looked for."""
+UNCHANGED = "nothing that it depends on has changed since run"
 FEW = 3
 """So few claims are judged by one worker: starting another takes longer."""
 
@@ -46,6 +50,7 @@ class Options:
     exit_first: bool = False
     last_failed: bool = False
     resume: bool = False
+    changed: bool = False
     full: bool = False
     strict: bool = False
     data: tuple[str, ...] = ()
@@ -56,6 +61,7 @@ class Options:
 class Listener(Protocol):
     """Who is told as a run goes on."""
 
+    def loaded(self, files: tuple[str, ...]) -> None: ...
     def started(self, total: int, header: Mapping[str, Any]) -> None: ...
     def progress(self, claim: str, done: int, total: int) -> None: ...
     def finished(self, claim: ClaimRecord) -> None: ...
@@ -77,15 +83,27 @@ class Replay:
     message: str
 
 
-def run(options: Options, listener: Listener) -> Record:
-    """Judges what was asked for and returns the record; writes it down as it goes."""
-    return _Run(options, listener).run()
+def run(options: Options, listener: Listener, pool: Pool | None = None) -> Record:
+    """Judges what was asked for and returns the record; writes it down as it goes.
+
+    ``pool`` may hold a worker that has imported what is heavy (see ``standby``); it is stopped at the end.
+    """
+    return _Run(options, listener, pool or Pool([])).run()
+
+
+def standby() -> Pool:
+    """A worker that has loaded JAX and nothing of the user's."""
+    pool = Pool([])
+    pool.grow(1)
+    pool.workers[0].call("warm")
+    return pool
 
 
 @dataclass
 class _Run:
     options: Options
     listener: Listener
+    pool: Pool
     start: float = field(default_factory=time.monotonic)
     problems: list[str] = field(default_factory=list)
     done: dict[str, ClaimRecord] = field(default_factory=dict)
@@ -97,11 +115,12 @@ class _Run:
         resumed = self._resumed() if options.resume else None
         seed = options.seed if options.seed is not None else resumed[1] if resumed else secrets.randbelow(2**32)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        pool = Pool([])
+        pool = self.pool
         try:
             claims, header = self._load(pool)
             backends = self._backends(header["backends"])
             claims = self._selected(claims)
+            self.listener.loaded(tuple(sorted({f for c in claims for f in c.files})))
             if not claims and not options.data:
                 if self.load_failed:
                     raise UsageError("; ".join(self.problems))
@@ -119,6 +138,11 @@ class _Run:
             faults = pool.workers[0].call("self_test", seed)
             for message in faults:
                 self._problem(message)
+            for claim in claims:
+                if claim.target in self.done:
+                    self.listener.finished(self.done[claim.target])
+            if options.changed:
+                self._keep_unchanged(claims)
             self._judge(pool, claims, seed, backends)
             data = self._data(pool, seed)
         finally:
@@ -217,6 +241,35 @@ class _Run:
         self.problems.append("--resume: the last run here ended, or was asked something else; starting anew")
         return None
 
+    def _asked_of(self, claim: Listed) -> str:
+        """The claim's code, and how it is judged: what decides its verdict, the seed apart."""
+        options = self.options
+        how = (options.backends, options.dtypes, options.precision, options.cases, options.full, options.seconds)
+        return hashlib.sha256(f"{claim.fingerprint} {how}".encode()).hexdigest()[:32]
+
+    def _keep_unchanged(self, claims: list[Listed]) -> None:
+        """Takes over the outcome of every claim that was judged before and has not changed since."""
+        wanted = {c.target: self._asked_of(c) for c in claims if c.target not in self.done}
+        for folder in runs(self.options.output)[:MOST_RUNS]:
+            if not wanted:
+                return
+            if self.folder is not None and folder.path == self.folder.path:
+                continue
+            try:
+                before = folder.read().claims
+            except ReportsError:
+                continue
+            for record in before:
+                if record.target in wanted and record.verdict != "error":
+                    if wanted[record.target] == record.fingerprint:
+                        self._take_over(record, folder.id)
+                    del wanted[record.target]  # only the latest outcome counts
+
+    def _take_over(self, record: ClaimRecord, run: str) -> None:
+        if not any(note.startswith(UNCHANGED) for note in record.notes):
+            record = replace(record, notes=(*record.notes, f"{UNCHANGED} {run}"))
+        self._finished(record, {})
+
     def _open(self, seed: int, environment: Mapping[str, Any], resumed: Any) -> None:
         try:
             if resumed:
@@ -231,9 +284,6 @@ class _Run:
     def _judge(self, pool: Pool, claims: list[Listed], seed: int, backends: tuple[str, ...]) -> None:
         options = self.options
         todo = [c for c in claims if c.target not in self.done]
-        for claim in claims:
-            if claim.target in self.done:
-                self.listener.finished(self.done[claim.target])
         if not todo:
             return
         count = 1 if len(todo) <= FEW else min(os.cpu_count() or 1, len(todo))
@@ -249,6 +299,7 @@ class _Run:
 
         for claim, judged, lost in pool.judge(tasks, progress, enough):
             record = judged.record if judged is not None else _lost(claim, lost or "was lost")
+            record = replace(record, fingerprint=self._asked_of(claim))
             self._finished(record, judged.inputs if judged is not None else {})
         left = [c.target for c in todo if c.target not in self.done]
         if left and self._out_of_time():

@@ -23,6 +23,8 @@ WEIGHTS = tuple(accumulate([0.40, 0.14, 0.14, 0.09, 0.09, 0.05, 0.03, 0.02, 0.04
 WIDEST = {"float64": 22.0, "float32": 22.0, "bfloat16": 22.0, "float16": 6.0}
 AXIS = 0.45
 """How far along the exponents of a dtype an input is drawn: a square of it, or a ratio of two, is in range."""
+MOST_IN_HALF = 65504.0**AXIS
+"""float16 has so little range that ordinary draws could leave this part of it."""
 LARGEST = {"float64": 700.0, "float32": 90.0, "bfloat16": 90.0, "float16": 30.0}
 
 
@@ -55,7 +57,10 @@ def draw(
     if kind == "complex":
         real, imag = (_floats(rng, shape, "float64", domain, plain) for _ in range(2))
         return np.asarray(real + 1j * imag).astype(dtype)
-    return to_dtype(_floats(rng, shape, dtype, domain, plain), dtype)
+    x = _floats(rng, shape, dtype, domain, plain)
+    if dtype == "float16" and domain.kind in ("real", "positive", "nonnegative"):
+        x = np.clip(x, -MOST_IN_HALF, MOST_IN_HALF)
+    return to_dtype(x, dtype)
 
 
 def to_dtype(x: np.ndarray, dtype: str) -> np.ndarray:

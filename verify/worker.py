@@ -31,6 +31,9 @@ class Listed:
     """Number of the target, number of the claim in it."""
     equation: str | None = None
     form: str | None = None
+    fingerprint: str = ""
+    files: tuple[str, ...] = ()
+    """The user's files that the claim depends on."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Worker:
         return Loaded(listed, tuple(problems))
 
     def _listed(self, target: str, claim: Any, place: tuple[int, int]) -> Listed:
+        from verify.fingerprint import fingerprint
         from verify.signature import SignatureError, signature_of
 
         base = target.partition("::")[0]
@@ -94,9 +98,10 @@ class Worker:
             arguments = {k: str(s) for k, s in signature_of(claim).arguments.items()}
         except SignatureError as error:
             arguments = {"?": str(error)}
+        code = fingerprint(claim)
         return Listed(
             claim.name, f"{shown}::{claim.name}", claim.relation, claim.module, claim.file, claim.line,
-            claim.expect, arguments, place, claim.equation, claim.form,
+            claim.expect, arguments, place, claim.equation, claim.form, code.digest, code.files,
         )  # fmt: skip
 
     def judge(self, place: tuple[int, int], target: str, budget: Any) -> Any:
@@ -107,6 +112,16 @@ class Worker:
         claim = self.targets[place[0]][place[1]]
         judged = judge(claim, budget, report=lambda cases: send(self.out, ("progress", cases)))
         return replace(judged, record=replace(judged.record, target=target))
+
+    def warm(self) -> None:
+        """Imports what is heavy, before anybody waits for it."""
+        import jax
+
+        import verify.collect
+        import verify.judge
+        import verify.selftest  # noqa: F401
+
+        jax.devices()
 
     def header(self) -> dict[str, Any]:
         from verify.environment import backends_here, environment

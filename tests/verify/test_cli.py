@@ -36,6 +36,7 @@ class Options:
     exit_first: bool = False
     last_failed: bool = False
     resume: bool = False
+    changed: bool = False
     full: bool = False
     strict: bool = False
     data: tuple[str, ...] = ()
@@ -85,7 +86,7 @@ class Harness(types.ModuleType):
         self.ends_with: BaseException | None = None
         self.options = Options()
 
-    def run(self, options, listener):
+    def run(self, options, listener, pool=None):
         self.options = options
         listener.started(len(self.claims), {"jax": "0.10.2", "seed": options.seed, "folder": "reports/x"})
         for message in self.problems:
@@ -176,13 +177,13 @@ def test_quiet_and_verbose(harness, capsys):
 def test_the_options_reach_the_harness(harness):
     typed(
         "run a.py -k loss --backend numpy,gpu --dtype float32,bfloat16 b.py::f --precision highest "
-        "--cases 1e3 --seconds 2.5 --seed 3 -x --lf --resume --full --strict --data digits --data diabetes "
+        "--cases 1e3 --seconds 2.5 --seed 3 -x --lf --resume --changed --full --strict --data digits --data diabetes "
         "-o out c.d"
     )
     assert harness.options == Options(
         targets=("a.py", "b.py::f", "c.d"), keyword="loss", backends=("numpy", "gpu"),
         dtypes=("float32", "bfloat16"), precision="highest", cases=1000, seconds=2.5, seed=3, exit_first=True,
-        last_failed=True, resume=True, full=True, strict=True, data=("digits", "diabetes"), output="out",
+        last_failed=True, resume=True, changed=True, full=True, strict=True, data=("digits", "diabetes"), output="out",
         argv=("verify", *harness.options.argv[1:]),
     )  # fmt: skip
     assert harness.options.argv[:4] == ("verify", "run", "a.py", "-k")
@@ -223,7 +224,7 @@ def test_defaults(harness):
         ("show a b c", "verify show: one argument too many: 'c'"),
         ("replay", "the following arguments are required: CASE_ID"),
         ("rnu", "there is no command 'rnu'; did you mean run?"),
-        ("zzz", "there is no command 'zzz'; the commands are run, list, show, replay, diff, devices"),
+        ("zzz", "there is no command 'zzz'; the commands are run, list, show, replay, diff, watch, devices"),
         ("--zzz", "there is no option '--zzz'"),
         ("path.py::f", "there is no command 'path.py::f'; to judge this target: verify run path.py::f"),
     ],
@@ -494,7 +495,7 @@ def test_help_names_every_command_and_option(capsys):
         assert f"usage: verify {name}" in capsys.readouterr().out
     typed("run --help")
     text = capsys.readouterr().out
-    options = """-k --backend --dtype --precision --cases --seconds --seed -x --lf --resume --full --strict
+    options = """-k --backend --dtype --precision --cases --seconds --seed -x --lf --resume --changed --full --strict
         --data -o --json --junit --color -q -v"""
     for option in options.split():
         assert re.search(rf"^  {option}\b", text, re.M), option

@@ -213,3 +213,22 @@ def test_a_derivative_that_vanishes_at_a_symmetric_point():
     same = np.full(3, 0.7)
     assert examined(hand, entropy, {"n": 3}, same, wrt="z").finding == "agrees"
     assert examined(lambda z: hand(z, 1e-20), entropy, {"n": 3}, same, wrt="z").finding == "wrong"
+
+
+def test_a_large_decomposition_is_looked_at_where_it_differs_exactly():
+    """Hand and reference lose different digits of an ill-conditioned matrix: one formula, and no entry is dear."""
+
+    def log_determinant(A: Float[Array, "n n"]) -> Scalar:
+        return jnp.linalg.slogdet(A)[1]
+
+    rng = np.random.default_rng(0)
+    q = np.linalg.qr(rng.standard_normal((48, 48)))[0]
+    A = (q * np.logspace(0, -10, 48)) @ q.T
+
+    def inverse(A, factor=1.0):
+        return factor * jnp.linalg.solve(A, jnp.eye(A.shape[0])).T
+
+    same = examined(inverse, log_determinant, {"n": 48}, A, wrt="A")
+    assert same.finding == "agrees" and np.isnan(same.truth[0]).all()
+    other = examined(lambda A: inverse(A, 1 + 1e-6), log_determinant, {"n": 48}, A, wrt="A")
+    assert other.finding == "wrong" and np.isfinite(other.truth[0]).sum() == 1

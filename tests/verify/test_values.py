@@ -193,3 +193,10 @@ def test_rounding_to_a_dtype_stays_finite(x, dtype):
     rounded = to_dtype(np.asarray(x), dtype)
     assert rounded.dtype == numpy_dtype(dtype) and np.isfinite(wide(rounded))
     assert dtype != "float64" or rounded == x
+
+
+def test_squares_of_inputs_are_in_the_range_of_float16():
+    """The trace of A x xᵀ is no wrong formula because 437² is beyond float16."""
+    for domain in (real, positive, nonnegative):
+        largest = max(np.abs(wide(x)).max() for x in many(domain, "float16", count=2000))
+        assert 60 < largest < 256

@@ -39,6 +39,7 @@ def parser() -> Parser:
     which = parser.add_argument_group("which claims").add_argument
     which("-k", dest="keyword", metavar="EXPR", help="only claims whose name matches, as in pytest")
     which("--lf", dest="last_failed", action="store_true", help="only claims that failed last time")
+    which("--changed", action="store_true", help="only claims that depend on what changed since they were judged")
     which("--resume", action="store_true", help="go on with the last run where it was stopped")
 
     where = parser.add_argument_group("where and how much").add_argument
@@ -81,7 +82,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     for path in (parsed.json, parsed.junit):
         _check_writable(path)
     reporter = TerminalReporter(parsed.color, parsed.verbose - parsed.quiet, parsed.strict)
-    record = _judged(_options(parsed, argv), reporter)
+    record = judged(options_of(parsed, argv), reporter)
     reporter.summary(record)
     written = True
     if parsed.json:
@@ -91,7 +92,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     return record.exit_code or (0 if written else INTERNAL_ERROR)
 
 
-def _options(parsed: Namespace, argv: list[str]):
+def options_of(parsed: Namespace, argv: list[str]):
     from verify import session
 
     seed = parsed.seed
@@ -109,6 +110,7 @@ def _options(parsed: Namespace, argv: list[str]):
         exit_first=parsed.exit_first,
         last_failed=parsed.last_failed,
         resume=parsed.resume,
+        changed=parsed.changed,
         full=parsed.full,
         strict=parsed.strict,
         data=tuple(parsed.data),
@@ -117,7 +119,7 @@ def _options(parsed: Namespace, argv: list[str]):
     )
 
 
-def _judged(options, reporter):
+def judged(options, reporter, pool=None):
     """The record of the run; of one that did not reach its end, of what was judged before."""
     from verify import session
     from verify.cli import explained
@@ -125,7 +127,7 @@ def _judged(options, reporter):
 
     start = time.monotonic()
     try:
-        return replace(session.run(options, reporter), strict=options.strict)
+        return replace(session.run(options, reporter, pool), strict=options.strict)
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         reporter.close()
         message, code = explained(error)

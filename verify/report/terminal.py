@@ -75,12 +75,16 @@ class TerminalReporter(Lines):
         self.claims: list[ClaimRecord] = []
         self.problems: list[str] = []
         self.header: Mapping[str, Any] = {}
+        self.files: tuple[str, ...] = ()
         self._unicode = self.out.encoding.lower().startswith("utf")
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._underway: dict[str, float] = {}
 
     # What a run reports, as it goes
+
+    def loaded(self, files: tuple[str, ...]) -> None:
+        self.files = files
 
     def started(self, total: int, header: Mapping[str, Any]) -> None:
         self.header = header
