@@ -27,7 +27,7 @@ FEWER = {
     "verify run mean_square.py log_det.py": ["--cases", "200"],
 }
 """Options that make a command cheap."""
-ONLY_PARSED = ("verify run --data",)
+ONLY_PARSED = ("verify run --data", "verify run --changed", "verify watch")
 
 
 def blocks(language: str) -> list[str]:

@@ -26,6 +26,7 @@ MOST_STRUCTURES = 48
 GIVEN_EXAMPLES = 400
 STRIDE = 48
 """Binary logarithm of the random numbers that a case may use."""
+COVERING = 4
 BINADES = 81
 """Entries of an array along the range of exponents."""
 
@@ -274,6 +275,12 @@ class Draws:
         plain = bool(rng.random() < 0.35)
         values = tuple(self._value(rng, leaf, dims, case.dtype, plain) for leaf in case.structure.leaves)
         return replace(case, dims=dims, values=values, index=index, plain=plain)
+
+    def at_covering_sizes(self, case: Case) -> Case:
+        """The case at one of few random sizes, the same for all seeds: what is compiled once can be kept."""
+        rng = np.random.default_rng([self.number, self.seed % COVERING])
+        structure = case.structure
+        return self.resized(case, draw_sizes(rng, structure.dims, structure.shapes))
 
     def has_one_shape(self, structure: Structure) -> bool:
         """Whether all arrays have one named shape, scalars apart, and one of them at least takes any number."""

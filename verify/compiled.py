@@ -41,6 +41,8 @@ class CompiledCell:
         first = self.engine.case(index, self.dtype)
         if self.engine.draws.given:
             return [first]
+        if index == SHAPES["vmap"][0] and self.engine.formula(first).engine == "symbolic":
+            first = self.engine.completed(self.engine.draws.at_covering_sizes(first))
         count = TRIALS[self.mode]
         more = [
             self.engine.completed(self.engine.draws.resized(first, first.dims, 10_000 + index * 100 + k))

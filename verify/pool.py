@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from verify import compile_cache
 from verify.worker import receive, send
 
 SILENCE = float(os.environ.get("VERIFY_SILENCE_SECONDS", 90))
@@ -57,6 +58,7 @@ class Remote:
             "OMP_NUM_THREADS": "1",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "TF_CPP_MIN_LOG_LEVEL": "2",
+            **compile_cache.settings(),
             **os.environ,
             "XLA_FLAGS": _flags(),
             "PYTHONPATH": path,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from verify import compile_cache
 from verify.pool import Pool, WorkerLost
 from verify.record import Cell, ClaimRecord, Record, exit_code_of
 from verify.runs import ReportsError, RunFolder, find_case, latest, runs
@@ -103,7 +104,7 @@ def standby() -> Pool:
 class _Run:
     options: Options
     listener: Listener
-    pool: Pool
+    pool: Pool = field(default_factory=lambda: Pool([]))
     start: float = field(default_factory=time.monotonic)
     problems: list[str] = field(default_factory=list)
     done: dict[str, ClaimRecord] = field(default_factory=dict)
@@ -147,6 +148,7 @@ class _Run:
             data = self._data(pool, seed)
         finally:
             pool.stop()
+            compile_cache.prune()
         order = {c.target: i for i, c in enumerate(claims)}
         records = sorted(self.done.values(), key=lambda r: order.get(r.target, len(order)))
         code = exit_code_of(records, strict=options.strict, unloaded=self.load_failed, internal=bool(faults))
