@@ -18,7 +18,7 @@ from handgrad.claims import Claim
 from handgrad.domains import Domain, real
 from verify.signature import ArraySpec, GivenSpec, Signature, Spec, StaticSpec, TreeSpec, signature_of
 from verify.sizes import draw_sizes, size_of
-from verify.values import binades, complex_dtype, cotangent, draw, numpy_dtype, to_dtype
+from verify.values import binades, complex_dtype, cotangent, draw, numpy_dtype, reach, to_dtype
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 MOST_STRUCTURES = 48
@@ -307,6 +307,8 @@ class Draws:
     def among(self, case: Case, numbers: Sequence[float]) -> Case:
         """The case with some entries at these numbers, of either sign: 20 where a program asks ``x > 20``."""
         rng = self.stream(8, case.dtype, case.index)
+        low, high = reach(case.dtype)
+        numbers = [n for n in numbers if low <= n <= high] or [1.0]
         values = []
         for leaf, value in zip(case.structure.leaves, case.values, strict=True):
             if leaf.kind == "float" and leaf.domain.kind in ("real", "positive", "nonnegative"):

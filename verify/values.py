@@ -23,8 +23,6 @@ WEIGHTS = tuple(accumulate([0.40, 0.14, 0.14, 0.09, 0.09, 0.05, 0.03, 0.02, 0.04
 WIDEST = {"float64": 22.0, "float32": 22.0, "bfloat16": 22.0, "float16": 6.0}
 AXIS = 0.45
 """How far along the exponents of a dtype an input is drawn: a square of it, or a ratio of two, is in range."""
-MOST_IN_HALF = 65504.0**AXIS
-"""float16 has so little range that ordinary draws could leave this part of it."""
 LARGEST = {"float64": 700.0, "float32": 90.0, "bfloat16": 90.0, "float16": 30.0}
 
 
@@ -59,7 +57,7 @@ def draw(
         return np.asarray(real + 1j * imag).astype(dtype)
     x = _floats(rng, shape, dtype, domain, plain)
     if dtype == "float16" and domain.kind in ("real", "positive", "nonnegative"):
-        x = np.clip(x, -MOST_IN_HALF, MOST_IN_HALF)
+        x = np.clip(x, -reach(dtype)[1], reach(dtype)[1])  # so little range that ordinary draws could leave it
     return to_dtype(x, dtype)
 
 
@@ -169,14 +167,20 @@ def _positive(
     return x
 
 
+@cache
+def reach(dtype: str) -> tuple[float, float]:
+    """The smallest and the largest magnitude that inputs are given on purpose."""
+    info = ml_dtypes.finfo(numpy_dtype(dtype))
+    return float(info.smallest_normal) ** AXIS, float(info.max) ** AXIS
+
+
 def binades(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, zeros: bool, signs: bool) -> np.ndarray:
     """Numbers all over a dtype's exponent range, one stratum of exponents an entry.
 
     Not at its ends: ``x * x`` overflows there, and nobody is blamed for that.
     """
-    info = ml_dtypes.finfo(numpy_dtype(dtype))
     count = int(np.prod(shape))
-    lowest, highest = AXIS * np.log2(float(info.smallest_normal)), AXIS * np.log2(float(info.max))
+    lowest, highest = np.log2(reach(dtype))
     strata = rng.permutation(count) + rng.random(count)
     x = np.exp2(lowest + strata / max(count, 1) * (highest - lowest))
     if signs:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from handgrad.domains import positive
 from tests.verify.judging import engine_of, judged
@@ -95,6 +95,17 @@ def test_a_program_is_asked_at_its_own_numbers():
         return jnp.where(x >= 17.25, 34.5, 2 * x)
 
     assert judged(right, joined, cases=400).verdict == "agrees"
+
+
+def test_a_mask_of_a_huge_number_is_no_input():
+    """-1e30 stands for minus infinity in many a program; its square is beyond float32."""
+
+    def masked(x: N, keep: Bool[Array, "n"]) -> Scalar:
+        return jnp.sum(jnp.where(keep, x, -1e30) ** 2 * 1e-60)
+
+    engine = engine_of(claim_of(lambda x, keep: 2e-60 * jnp.where(keep, x, 0), masked, "x", "gradient"))
+    cases = [engine.case(i, "float32") for i in range(EVERY // 2, 400, EVERY)]
+    assert all(np.abs(c.values[0]).max() < 1e18 for c in cases)
 
 
 def thin(x: N) -> N:
