@@ -32,7 +32,7 @@ MODERATE = 300
 SHRINKS = 64
 FEWEST_EXAMINED = 3
 MOST_CONFIRMED = 12
-ENOUGH_WRONG = 12
+ENOUGH_WRONG = 20
 ENTRIES_BUDGET = 4_000_000
 FEWEST_CASES = 12
 REPORTED = 256
@@ -209,7 +209,9 @@ def _to_be_examined(engine: Engine, seen: Breadth) -> list[Seen]:
         (rounding if _is_rounding(engine, here) else lasting).append(here)
     moderate = [s for s in rounding if sum(v.size for v in s.case.values) <= MODERATE]
     worst = sorted(moderate, key=lambda s: -discrepancy(s.hand, s.reference))[:MOST_ROUNDING]
-    return [*_spread(lasting, MOST_EXAMINED), *worst]
+    far = [s for s in lasting if engine.is_along_exponents(s.case)]  # numbers of 1e100 explain little
+    near = [s for s in lasting if not engine.is_along_exponents(s.case)]
+    return [*_spread(near, MOST_EXAMINED), *_spread(far, MOST_ROUNDING), *worst]
 
 
 def _spread(seen: list[Seen], most: int) -> list[Seen]:

@@ -305,7 +305,7 @@ class Draws:
         return replace(case, dims=dims, values=tuple(values), plain=False)
 
     def among(self, case: Case, numbers: Sequence[float]) -> Case:
-        """The case with some entries at these numbers, of either sign: 20 where a program asks ``x > 20``."""
+        """The case with some entries at these numbers or around them: 20, 7 and 150 where a program asks ``x > 20``."""
         rng = self.stream(8, case.dtype, case.index)
         low, high = reach(case.dtype)
         numbers = [n for n in numbers if low <= n <= high] or [1.0]
@@ -314,6 +314,8 @@ class Draws:
             if leaf.kind == "float" and leaf.domain.kind in ("real", "positive", "nonnegative"):
                 signs = (-1.0, 1.0) if leaf.domain.kind == "real" else (1.0,)
                 drawn = rng.choice(signs, value.shape) * rng.choice(numbers, value.shape)
+                beside = np.exp2(rng.uniform(-3, 3, value.shape))
+                drawn = drawn * np.where(rng.random(value.shape) < 0.5, 1.0, beside)
                 wide = np.where(rng.random(value.shape) < 0.5, drawn, value.astype(np.float64))
                 value = to_dtype(wide, str(value.dtype))
             values.append(value)

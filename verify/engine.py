@@ -81,12 +81,16 @@ class Engine:
             self._element_wise[key] = not any(self._entries_mix(self.completed(t)) for t in tries)
         return self._element_wise[key]
 
+    def is_along_exponents(self, case: Case) -> bool:
+        """Whether the case, or the one that it was cut from, walks the whole range of exponents."""
+        return case.index % EVERY == EVERY - 1 and bool(self._element_wise.get(case.structure.key))
+
     def cut(self, case: Case, hand: Arrays, reference: Arrays) -> list[Case]:
         """Of a long case along the exponents some rows that differ, one by one: in their sum the largest would hide
         the others, and exact arithmetic would take long."""
         shape = next((leaf.shape for leaf in case.structure.leaves if leaf.shape), ())
         sizes = tuple(case.dims.get(s, 0) for s in shape)
-        walked = case.index % EVERY == EVERY - 1 and self._element_wise.get(case.structure.key)
+        walked = self.is_along_exponents(case)
         flat = (*case.values, *case.extra)
         if not walked or max(sizes) <= ROWS or any(v.shape not in (sizes, ()) for v in (*flat, *reference)):
             return [case]

@@ -334,7 +334,7 @@ class _Judging:
         hand = examined.hand if examined is not None else seen.hand
         return Sample(
             seen.case.id, dict(seen.case.dims), named_inputs(self._engine(), seen.case), hand,
-            seen.reference, truth, failed, seen.case.dtype if failed else "float64",
+            seen.reference, truth, failed, self._engine().formula_dtype if failed else "float64",
             intermediates_of(self._engine(), seen.case),
         )  # fmt: skip
 

@@ -216,6 +216,9 @@ def _matrix(rng: np.random.Generator, shape: tuple[int, ...], kind: str, dtype: 
     if not plain and rng.random() < 0.25:
         x = np.round(2 * x)
     if kind == "symmetric":
+        if not plain and rng.random() < 0.12:  # repeated eigenvalues
+            few = rng.integers(-1, 3, (*shape[:-1], 1)) * np.eye(n)
+            return few if rng.random() < 0.7 else np.ones(shape)
         return x + np.swapaxes(x, -1, -2)
     if kind == "lower_triangular":
         x = np.tril(x)

@@ -200,3 +200,10 @@ def test_squares_of_inputs_are_in_the_range_of_float16():
     for domain in (real, positive, nonnegative):
         largest = max(np.abs(wide(x)).max() for x in many(domain, "float16", count=2000))
         assert 60 < largest < 256
+
+
+def test_symmetric_matrices_have_repeated_eigenvalues_now_and_then():
+    matrices = [wide(x) for x in many(symmetric, shape=(3, 3), count=200)]
+    assert all((x == x.T).all() for x in matrices)
+    repeated = [x for x in matrices if len(set(np.linalg.eigvalsh(x))) < 3]
+    assert 5 <= len(repeated) <= 60 and any((x == np.diag(np.diag(x))).all() for x in repeated)
