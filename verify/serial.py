@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 T = TypeVar("T")
 
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+LONGEST_TOKEN = 6
+"""Characters of the longest piece of JSON that a cut can leave: an escape such as \\u03b4."""
 MOST_ENTRIES = 10_000
 """Larger arrays are abbreviated in JSON (shape, dtype, first entries): their bits are in the case's file."""
 
@@ -166,7 +168,8 @@ def parse(text: str, where: str) -> Any:
     except RecursionError:
         raise RecordError(f"{where}: not a record (nested too deeply)") from None
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated")
+        at_end = error.pos >= len(text.rstrip()) - LONGEST_TOKEN and not error.msg.startswith("Extra data")
+        cut = at_end or error.msg.startswith("Unterminated")
         what = "is cut off" if cut else "not JSON"
         message = f"{where}: {what} at line {error.lineno}, column {error.colno}: {error.msg}"
         raise RecordError(f"{message}; run `verify run` again to write a new record") from None

@@ -80,6 +80,7 @@ TRUE_OF = {
     "R02": ("dimension",),  # right up to degree 2
     "R09": ("missing_term", "region"),  # a term of the series, where the norm is small
     "R17": ("factor", "cotangent"),  # zero everywhere
+    "R29": ("precision",),  # right in exact arithmetic
 }
 
 NOT_EXPRESSIBLE = {

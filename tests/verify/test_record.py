@@ -189,9 +189,8 @@ def test_a_wrong_type_deep_inside_is_named(tmp_path):
 def test_every_truncation_is_an_error(tmp_path):
     write_record(record(WRONG), tmp_path / "whole.json")
     whole = (tmp_path / "whole.json").read_text().rstrip()
-    for end in range(0, len(whole), 37):
-        damaged(tmp_path, whole[:end], "")
-    damaged(tmp_path, whole[: len(whole) // 2], "is cut off")
+    for end in range(1, len(whole), 13):
+        damaged(tmp_path, whole[:end], "is cut off")
 
 
 def test_a_record_that_is_not_there(tmp_path):
