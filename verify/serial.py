@@ -168,7 +168,7 @@ def parse(text: str, where: str) -> Any:
     except RecursionError:
         raise RecordError(f"{where}: not a record (nested too deeply)") from None
     except json.JSONDecodeError as error:
-        at_end = error.pos >= len(text.rstrip()) - LONGEST_TOKEN and not error.msg.startswith("Extra data")
+        at_end = 0 < error.pos >= len(text.rstrip()) - LONGEST_TOKEN and not error.msg.startswith("Extra data")
         cut = at_end or error.msg.startswith("Unterminated")
         what = "is cut off" if cut else "not JSON"
         message = f"{where}: {what} at line {error.lineno}, column {error.colno}: {error.msg}"
