@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from verify.cases import Case
+from verify.cases import CLIMBED, Case
 from verify.comparison import as_wide, differs
 from verify.engine import Arrays, Engine
 from verify.values import to_dtype
@@ -19,7 +19,6 @@ from verify.values import to_dtype
 STARTS = 3
 STEPS = 16
 MOVES = 6
-CLIMBED = "-climbed"
 FREE = ("real", "positive", "nonnegative")
 _STEPS = (0.5, 0.1, 0.02)
 

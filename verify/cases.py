@@ -24,6 +24,8 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 MOST_STRUCTURES = 48
 """Structures traced for one claim; a strategy may draw more, and the rest are left out."""
 GIVEN_EXAMPLES = 400
+SHRUNK, CLIMBED = "-shrunk", "-climbed"
+"""How the id of a case ends that was made from the one of its index."""
 STRIDE = 48
 """Binary logarithm of the random numbers that a case may use."""
 COVERING = 4

@@ -13,7 +13,7 @@ import numpy as np
 
 from handgrad.claims import Claim
 from verify.arithmetic import native, wide
-from verify.cases import Case, Draws, Structure
+from verify.cases import SHRUNK, Case, Draws, Structure
 from verify.comparison import as_wide, differs
 from verify.elementwise import kind_of
 from verify.relations import Sides
@@ -106,7 +106,7 @@ class Engine:
         def alone(row: int) -> Case:
             keep = lambda v: np.take(v, [row], axis) if v.shape else v  # noqa: E731
             return replace(
-                case, id=f"{case.id}-shrunk", dims={**case.dims, shape[axis]: 1},
+                case, id=f"{case.id}{SHRUNK}", dims={**case.dims, shape[axis]: 1},
                 values=tuple(map(keep, case.values)), extra=tuple(map(keep, case.extra)),
             )  # fmt: skip
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.claims import Claim
-from verify.adversary import CLIMBED
-from verify.cases import Case, Draws
+from verify.cases import CLIMBED, SHRUNK, Case, Draws
 from verify.collect import TargetError, collect
 from verify.compiled import CompiledCell
 from verify.engine import Arrays, Engine
@@ -81,7 +80,7 @@ def _restored(engine: Engine, stored: Any, arrays: Mapping[str, np.ndarray]) -> 
 
 
 def _index_of(case_id: str) -> int:
-    return int(case_id.removesuffix("-shrunk").removesuffix(CLIMBED).rsplit("-", 1)[1])
+    return int(case_id.removesuffix(SHRUNK).removesuffix(CLIMBED).rsplit("-", 1)[1])
 
 
 def evaluate(engine: Engine, case: Case, backend: str, mode: str) -> tuple[Arrays, Arrays]:

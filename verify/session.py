@@ -109,6 +109,7 @@ class _Run:
     problems: list[str] = field(default_factory=list)
     done: dict[str, ClaimRecord] = field(default_factory=dict)
     folder: RunFolder | None = None
+    backends: tuple[str, ...] = ()
     failed: bool = False
 
     def run(self) -> Record:
@@ -119,7 +120,7 @@ class _Run:
         pool = self.pool
         try:
             claims, header = self._load(pool)
-            backends = self._backends(header["backends"])
+            backends = self.backends = self._backends(header["backends"])
             claims = self._selected(claims)
             self.listener.loaded(tuple(sorted({f for c in claims for f in c.files})))
             if not claims and not options.data:
@@ -246,7 +247,7 @@ class _Run:
     def _asked_of(self, claim: Listed) -> str:
         """The claim's code, and how it is judged: what decides its verdict, the seed apart."""
         options = self.options
-        how = (options.backends, options.dtypes, options.precision, options.cases, options.full, options.seconds)
+        how = (self.backends, options.dtypes, options.precision, options.cases, options.full, options.seconds)
         return hashlib.sha256(f"{claim.fingerprint} {how}".encode()).hexdigest()[:32]
 
     def _keep_unchanged(self, claims: list[Listed]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from verify.breadth import Seen
-from verify.cases import Case
+from verify.cases import SHRUNK, Case
 from verify.comparison import differs
 from verify.engine import Engine
 from verify.formula import Examined, examine
@@ -115,4 +115,4 @@ def _complexity(x: np.ndarray) -> float:
 
 
 def _marked(case_id: str) -> str:
-    return case_id if case_id.endswith("-shrunk") else f"{case_id}-shrunk"
+    return case_id if case_id.endswith(SHRUNK) else f"{case_id}{SHRUNK}"

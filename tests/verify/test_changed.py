@@ -153,6 +153,7 @@ def test_changed(module):
     helper.write_text(helper.read_text().replace("SCALE = 2.0", "SCALE = 3.0"))
     assert run() == 1 and judged_again(path.parent)[0] == {"through_helper"}
     assert run() == 1 and judged_again(path.parent)[0] == set()  # what fails goes on failing
+    assert run("--backend", "numpy,cpu") == 1 and judged_again(path.parent)[0] == set(NAMES)  # a device more
     assert run("--cases", "50") == 1 and judged_again(path.parent)[0] == set(NAMES)  # asked otherwise
 
 
