@@ -25,9 +25,10 @@ from flint import ctx
 from handgrad.claims import Claim
 from verify.arithmetic import NumPy
 from verify.ball import ball
-from verify.cases import Case, Draws
+from verify.cases import Case
 from verify.collect import collect
 from verify.comparison import EQUAL
+from verify.draws import Draws
 from verify.engine import Engine
 from verify.environment import environment
 from verify.formula import NO_FORM, examine
@@ -111,7 +112,7 @@ def measure(claim: Claim, cases: int, seed: int) -> dict[str, Any] | None:
     entries, alarms, visible = 0, dict.fromkeys(FLOORS, 0), {name: [] for name in FLOORS}
     for index in range(cases):
         case = engine.case(index, engine.formula_dtype)
-        if sum(v.size for v in case.values) > LARGEST or engine.formula(case).engine == "jax":
+        if case.size > LARGEST or engine.formula(case).engine == "jax":
             continue
         with np.errstate(all="ignore"):
             gap, size, found = floors(engine, case, rng)

@@ -15,7 +15,8 @@ import numpy as np
 from verify.accuracy import Loss, Suspicion, confirm, most_telling, suspicions
 from verify.adversary import STARTS, climbed, discrepancy
 from verify.cases import Case
-from verify.comparison import RESOLUTION, agrees, differs, precision, relative
+from verify.comparison import RESOLUTION, clearly_fine, compare_all, differs, precision
+from verify.draws import BLOCK
 from verify.engine import Arrays, Engine
 from verify.exact import hand_exactly
 from verify.formula import Examined, examine
@@ -35,8 +36,6 @@ MOST_CONFIRMED = 12
 ENOUGH_WRONG = 18
 ENTRIES_BUDGET = 4_000_000
 FEWEST_CASES = 12
-REPORTED = 256
-"""A sign of life after so many cases."""
 NATIVE_FORMULA = 60
 KEPT = 64
 """Passing cases kept as evidence for the diagnosis."""
@@ -73,6 +72,9 @@ class Breadth:
     engines: set[str] = field(default_factory=set)
     seconds: float = 0.0
     shape_mistake: tuple[Case, str] | None = None
+    total: int = 0
+    """Entries of all cases together."""
+    traces: set[Traced] = field(default_factory=set)
 
     def found(self, finding: str) -> list[tuple[Seen, Examined]]:
         return [(s, e) for s, e in self.examined if e.finding == finding]
@@ -88,59 +90,15 @@ def breadth(
     """Judges ``cases`` cases of one dtype; fewer where each is large. ``report`` hears how many are done."""
     start = perf_counter()
     seen = Breadth(dtype)
-    p = precision(dtype)
-    low = dtype != engine.formula_dtype
     suspects: list[tuple[Case, Suspicion]] = []
     climbs: list[tuple[float, Seen]] = []
-    known: set[Traced] = set()
-    at_most = engine.claim.relation == "at_most"
-    entries = 0
-    for index in range(cases):
-        if stop() or (entries > ENTRIES_BUDGET and index >= FEWEST_CASES):
+    for first in range(0, cases, BLOCK):
+        report(first)
+        block = _block(engine, seen, range(first, min(first + BLOCK, cases)))
+        if block:
+            _judge_block(engine, seen, block, suspects, climbs)
+        if stop() or len(block) < BLOCK:
             break
-        if index % REPORTED == REPORTED - 1:
-            report(index)
-        case = engine.case(index, dtype)
-        traced = engine.formula(case)
-        if traced not in known:
-            known.add(traced)
-            if _shapes_clash(engine, seen, case):
-                break
-        hand, reference = engine.wide(case)
-        here = Seen(case, hand, reference)
-        size = sum([v.size for v in case.values])
-        entries += size
-        seen.entries.append(size)
-        seen.cases += 1
-        sizes = (case.structure.key, *case.dims.values())
-        seen.fresh += sizes not in seen.shapes or (traced.engine == "symbolic" and engine.draws.is_fresh(index))
-        seen.shapes.add(sizes)
-        seen.engines.add(traced.engine)
-        if at_most:
-            agree = all([bool((h <= r).all()) for h, r in zip(hand, reference, strict=True)])
-        else:
-            agree = all([agrees(h, r) for h, r in zip(hand, reference, strict=True)])
-        if agree:
-            engine.note_size(case, reference)
-            if len(seen.passing) < KEPT:
-                seen.passing.append(here)
-            if not low:
-                gaps = [relative(h, r) for h, r in zip(hand, reference, strict=True)]
-                seen.worst_error = max([seen.worst_error, *(float(g.max(initial=0.0)) for g in gaps)])
-                if size <= MODERATE:
-                    climbs.append((discrepancy(hand, reference), here))
-                    climbs = sorted(climbs, key=lambda c: -c[0])[:STARTS]
-        else:
-            for part in engine.cut(case, hand, reference):
-                seen.differing.append(here if part is case else Seen(part, *engine.wide(part)))
-        # Below size 3 whole results vanish identically (a normalised pair), and any rounding of zero is a loss.
-        accuracy = low or index < NATIVE_FORMULA  # in the formula's own dtype only casts can lose digits
-        if accuracy and not at_most and min(case.dims.values(), default=3) >= 3:
-            mine, theirs = engine.native(case)
-            truth = reference if agree else _agreed(hand, reference)
-            found, largest = suspicions(mine, theirs, truth, p)
-            seen.worst_error = max(seen.worst_error, largest) if low else seen.worst_error
-            suspects += [(case, s) for s in found]
     for _, here in climbs if engine.claim.relation != "at_most" else ():
         found_uphill = climbed(engine, here.case)
         if found_uphill:
@@ -149,6 +107,81 @@ def breadth(
     _confirm(engine, seen, suspects)
     seen.seconds = perf_counter() - start
     return seen
+
+
+def _block(engine: Engine, seen: Breadth, indices: range) -> list[Case]:
+    """The cases of these indices; fewer where the budget of entries ends, or shapes clash."""
+    cases: list[Case] = []
+    for index in indices:
+        if seen.total > ENTRIES_BUDGET and index >= FEWEST_CASES:
+            break
+        case = engine.case(index, seen.dtype)
+        traced = engine.formula(case)
+        if traced not in seen.traces:
+            seen.traces.add(traced)
+            seen.engines.add(traced.engine)
+            if _shapes_clash(engine, seen, case):
+                break
+        seen.entries.append(case.size)
+        seen.total += case.size
+        seen.cases += 1
+        sizes = (case.structure.key, *case.dims.values())
+        seen.fresh += sizes not in seen.shapes or (traced.engine == "symbolic" and engine.draws.is_fresh(index))
+        seen.shapes.add(sizes)
+        cases.append(case)
+    return cases
+
+
+def _judge_block(
+    engine: Engine,
+    seen: Breadth,
+    cases: list[Case],
+    suspects: list[tuple[Case, Suspicion]],
+    climbs: list[tuple[float, Seen]],
+) -> None:
+    """Both sides at every case, compared all at once; only what differs or loses digits is looked at alone."""
+    low = seen.dtype != engine.formula_dtype
+    at_most = engine.claim.relation == "at_most"
+    wide = [engine.wide(case) for case in cases]
+    compared = compare_all([h for h, _ in wide], [r for _, r in wide])
+    agree = compared.agree.tolist()
+    if at_most:
+        agree = [all([bool((h <= r).all()) for h, r in zip(*both, strict=True)]) for both in wide]
+    for case, (hand, reference), agrees, tops in zip(cases, wide, agree, compared.tops, strict=True):
+        here = Seen(case, hand, reference)
+        if agrees:
+            engine.note_size(case, tops)
+            if len(seen.passing) < KEPT:
+                seen.passing.append(here)
+        else:
+            for part in engine.cut(case, hand, reference):
+                seen.differing.append(here if part is case else Seen(part, *engine.wide(part)))
+    if at_most:
+        return
+    if not low:
+        seen.worst_error = max(seen.worst_error, float(compared.relative[compared.agree].max(initial=0.0)))
+        moderate = np.array([case.size <= MODERATE for case in cases])
+        heights = np.where(compared.agree & moderate, compared.discrepancy, -1.0)
+        best = np.argsort(-heights, kind="stable")[:STARTS]
+        climbs += [(float(heights[i]), Seen(cases[i], *wide[i])) for i in best if heights[i] >= 0]
+        climbs[:] = sorted(climbs, key=lambda c: -c[0])[:STARTS]
+    # Below size 3 whole results vanish identically (a normalised pair), and any rounding of zero is a loss. In the
+    # formula's own dtype only casts can lose digits: a few cases show them.
+    looked_at = [
+        i for i, case in enumerate(cases)
+        if (low or case.index < NATIVE_FORMULA) and min(case.dims.values(), default=3) >= 3
+    ]  # fmt: skip
+    if looked_at:
+        p = precision(seen.dtype)
+        native = [engine.native(cases[i]) for i in looked_at]
+        truths = [wide[i][1] if agree[i] else _agreed(*wide[i]) for i in looked_at]
+        fine, errors = clearly_fine([h for h, _ in native], [r for _, r in native], truths, p)
+        largest = float(errors[fine].max(initial=0.0))
+        for at in np.flatnonzero(~fine):
+            found, worst = suspicions(*native[at], truths[at], p)
+            largest = max(largest, worst)
+            suspects += [(cases[looked_at[at]], s) for s in found]
+        seen.worst_error = max(seen.worst_error, largest) if low else seen.worst_error
 
 
 def _shapes_clash(engine: Engine, seen: Breadth, case: Case) -> bool:
@@ -178,7 +211,7 @@ def _examine(engine: Engine, seen: Breadth, alive: Callable[[], None]) -> None:
     low = seen.dtype != engine.formula_dtype
     spent = 0
     for number, here in enumerate(_to_be_examined(engine, seen)):
-        spent += sum(v.size for v in here.case.values)
+        spent += here.case.size
         if spent > EXAMINED_ENTRIES and number >= FEWEST_EXAMINED:
             break
         alive()
@@ -193,8 +226,8 @@ def _examine(engine: Engine, seen: Breadth, alive: Callable[[], None]) -> None:
             _lost_in_float64(engine, seen, here, examined)
     if low or not seen.passing or engine.claim.relation in ("equal_to", "at_most"):
         return
-    small = sorted(seen.passing, key=lambda s: sum(v.size for v in s.case.values))
-    moderate = [s for s in small if sum(v.size for v in s.case.values) <= MODERATE] or small[:1]
+    small = sorted(seen.passing, key=lambda s: s.case.size)
+    moderate = [s for s in small if s.case.size <= MODERATE] or small[:1]
     for here in moderate[:: max(1, len(moderate) // 8)][:8]:
         examined = _examined(engine, here)
         if examined.finding != "agrees":
@@ -203,11 +236,11 @@ def _examine(engine: Engine, seen: Breadth, alive: Callable[[], None]) -> None:
 
 def _to_be_examined(engine: Engine, seen: Breadth) -> list[Seen]:
     """Of the cases that differ, those over all sizes whose difference is no rounding, then the worst of the others."""
-    order = sorted(seen.differing, key=lambda s: sum(v.size for v in s.case.values))
+    order = sorted(seen.differing, key=lambda s: s.case.size)
     lasting, rounding = [], []
     for here in _spread(order, MOST_COMPARED):
         (rounding if _is_rounding(engine, here) else lasting).append(here)
-    moderate = [s for s in rounding if sum(v.size for v in s.case.values) <= MODERATE]
+    moderate = [s for s in rounding if s.case.size <= MODERATE]
     worst = sorted(moderate, key=lambda s: -discrepancy(s.hand, s.reference))[:MOST_ROUNDING]
     far = [s for s in lasting if engine.is_along_exponents(s.case)]  # numbers of 1e100 explain little
     near = [s for s in lasting if not engine.is_along_exponents(s.case)]

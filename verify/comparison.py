@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import ml_dtypes
 import numpy as np
@@ -19,6 +20,7 @@ RESOLUTION = 2.0**-30
 EQUAL = 2.0**-40
 """Relative difference below which two exact values cannot be told apart in float64, rounding of constants included."""
 WORSE = 8.0
+NOTHING = np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,80 @@ def differs(hand: np.ndarray, reference: np.ndarray, resolution: float = RESOLUT
     return ~(close | (hand == reference))
 
 
-def agrees(hand: np.ndarray, reference: np.ndarray) -> bool:
-    """Whether ``differs`` holds nowhere; quick where it plainly does not."""
-    gap = np.abs(hand - reference)
-    top = gap.max(initial=0.0)
-    if top == 0.0 or (top < np.inf and (gap <= RESOLUTION * np.abs(reference)).all()):
-        return True
-    return not differs(hand, reference).any()
+@dataclass(frozen=True)
+class Compared:
+    """Many cases compared at once; the arrays are indexed by case."""
+
+    agree: np.ndarray
+    """Whether no entry differs by more than the resolution."""
+    relative: np.ndarray
+    """The largest relative difference of an entry; infinite where only one is finite or the reference is zero."""
+    discrepancy: np.ndarray
+    """The largest difference, relative to the largest entry of the output that it is in."""
+    tops: Sequence[Sequence[float]]
+    """The largest finite entry of each output of the reference."""
+
+
+def compare_all(hand: Sequence[Sequence[np.ndarray]], reference: Sequence[Sequence[np.ndarray]]) -> Compared:
+    """Compares the outputs of many cases as one long vector: for small arrays the calls cost more than the numbers."""
+    starts, outputs = _segments(reference)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        h, r = _joined(hand), _joined(reference)
+        gap, size = np.abs(h - r), np.abs(r)
+        same = h == r
+        close = (gap <= RESOLUTION * size) & (gap < np.inf)  # a finite value is not near infinity
+        ratio = gap / size
+        ratio[same] = 0.0
+        ratio[np.isnan(ratio)] = np.inf
+        highest = np.maximum.reduceat(gap, starts)
+        tops = np.maximum.reduceat(size, starts)
+        discrepancy = np.where((tops > 0) & (tops < np.inf) & (highest < np.inf), highest / tops, 0.0)
+        if not (tops < np.inf).all():
+            tops = np.maximum.reduceat(np.where(size < np.inf, size, 0.0), starts)
+    first = np.concatenate(([0], np.cumsum(outputs)[:-1]))
+    limits = [0, *np.cumsum(outputs).tolist()]
+    listed = tops.tolist()
+    return Compared(
+        np.logical_and.reduceat(np.logical_and.reduceat(close | same, starts), first),
+        np.maximum.reduceat(np.maximum.reduceat(ratio, starts), first),
+        np.maximum.reduceat(discrepancy, first),
+        [listed[a:b] for a, b in pairwise(limits)],
+    )
+
+
+def clearly_fine(
+    hand: Sequence[Sequence[np.ndarray]],
+    reference: Sequence[Sequence[np.ndarray]],
+    truth: Sequence[Sequence[np.ndarray]],
+    p: Precision,
+) -> tuple[np.ndarray, np.ndarray]:
+    """For many cases: whether neither side has lost half of its digits anywhere, and the largest relative error."""
+    starts, outputs = _segments(truth)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        t = _joined(truth)
+        size = np.abs(t)
+        few = p.loss * size
+        mine = np.abs(_joined(hand) - t)
+        fine = (mine <= few) & (np.abs(_joined(reference) - t) <= few) & (few < np.inf)
+        scaled = np.where(size > 4 * p.tiny, mine / size, 0.0)
+    first = np.concatenate(([0], np.cumsum(outputs)[:-1]))
+    return (
+        np.logical_and.reduceat(np.logical_and.reduceat(fine, starts), first),
+        np.maximum.reduceat(np.maximum.reduceat(scaled, starts), first),
+    )
+
+
+def _joined(results: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """All entries of all results end to end, in float64 or complex128. What is empty counts as one zero."""
+    arrays = [a if a.size else NOTHING for arrays in results for a in arrays or (NOTHING,)]
+    wide = np.complex128 if any([a.dtype.kind == "c" for a in arrays]) else np.float64
+    return np.concatenate(arrays, axis=None, dtype=wide, casting="unsafe")
+
+
+def _segments(results: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, list[int]]:
+    """Where each output begins in the long vector, and how many outputs each case has."""
+    sizes = [a.size or 1 for arrays in results for a in arrays or (NOTHING,)]
+    return np.cumsum([0, *sizes[:-1]]), [len(arrays) or 1 for arrays in results]
 
 
 def relative(hand: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from verify.accuracy import Loss, confirm, most_telling, suspicions
 from verify.cases import Case
 from verify.comparison import as_wide, differs, precision
 from verify.engine import Arrays, Engine
+from verify.hard_cases import at_covering_sizes
 from verify.record import Cell
 from verify.trace import extra_builder, precision_of
 
@@ -42,7 +43,7 @@ class CompiledCell:
         if self.engine.draws.given:
             return [first]
         if index == SHAPES["vmap"][0] and self.engine.formula(first).engine == "symbolic":
-            first = self.engine.completed(self.engine.draws.at_covering_sizes(first))
+            first = self.engine.completed(at_covering_sizes(self.engine.draws, first))
         count = TRIALS[self.mode]
         more = [
             self.engine.completed(self.engine.draws.resized(first, first.dims, 10_000 + index * 100 + k))

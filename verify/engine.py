@@ -5,7 +5,7 @@ Extreme values are drawn on purpose: whoever uses an engine tells NumPy once not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +13,17 @@ import numpy as np
 
 from handgrad.claims import Claim
 from verify.arithmetic import native, wide
-from verify.cases import SHRUNK, Case, Draws, Structure
+from verify.cases import SHRUNK, Case, Structure
 from verify.comparison import as_wide, differs
+from verify.draws import Draws
 from verify.elementwise import kind_of
+from verify.hard_cases import along_binades, among, has_one_shape
 from verify.relations import Sides
 from verify.sizes import size_of
 from verify.trace import Traced, trace
 
 Arrays = tuple[np.ndarray, ...]
+WIDE: dict[Any, str] = {np.float64: "wide-float64", np.longdouble: "wide-longdouble"}
 EVERY = 25
 """One case in so many of an element-wise claim walks the whole range of exponents; one stands at the programs' own
 numbers."""
@@ -45,6 +48,7 @@ class Engine:
         self._usual: dict[Any, list[float]] = {}
         self._mixes: dict[Any, bool] = {}
         self._element_wise: dict[Any, bool] = {}
+        self._numbers: dict[Traced, tuple[float, ...]] = {}
 
     def case(self, index: int, dtype: str) -> Case:
         """The complete case of an index: arguments, then cotangent or tangents."""
@@ -55,25 +59,27 @@ class Engine:
             case = self.draws.resized(case, dict(zip(case.dims, turn, strict=True)))
         complete = self.completed(case)
         if index % EVERY == EVERY - 1 and self._is_element_wise(complete):
-            return self.completed(self.draws.along_binades(case))
+            return self.completed(along_binades(self.draws, case))
         if index % EVERY == EVERY // 2 and (numbers := self._own_numbers(complete)):
-            return self.completed(self.draws.among(case, numbers))
+            return self.completed(among(self.draws, case, numbers))
         return complete
 
     def _own_numbers(self, case: Case) -> tuple[float, ...]:
         """The numbers that the programs are written with: where a formula branches, it branches at one of them."""
         traced = self.formula(case)
-        found: set[float] = set()
-        for program in (traced.hand, traced.primal):
-            for constant in getattr(program, "constants", {}).values():
-                if np.ndim(constant.value) == 0 and kind_of(constant.dtype) != "key":
-                    number = np.asarray(constant.value).astype(np.complex128)
-                    found.add(abs(float(number.real)))
-        return tuple(sorted(n for n in found if 0 < n < np.inf))
+        if traced not in self._numbers:
+            found: set[float] = set()
+            for program in (traced.hand, traced.primal):
+                for constant in getattr(program, "constants", {}).values():
+                    if np.ndim(constant.value) == 0 and kind_of(constant.dtype) != "key":
+                        number = np.asarray(constant.value).astype(np.complex128)
+                        found.add(abs(float(number.real)))
+            self._numbers[traced] = tuple(sorted(n for n in found if 0 < n < np.inf))
+        return self._numbers[traced]
 
     def _is_element_wise(self, case: Case) -> bool:
         """Whether results depend entry by entry on inputs of one shape: their whole axis of numbers is walked."""
-        if self.formula(case).engine != "symbolic" or not self.draws.has_one_shape(case.structure):
+        if self.formula(case).engine != "symbolic" or not has_one_shape(self.draws, case.structure):
             return False
         key = case.structure.key
         if key not in self._element_wise:
@@ -121,10 +127,12 @@ class Engine:
 
     def traced(self, structure: Structure, dtype: str, dims: Any) -> Traced:
         """The trace of a structure in a dtype; shape by shape where it cannot be symbolic."""
+        known = self._traces.get((structure.key, dtype))
+        if known is not None:
+            return known
         sizes = tuple(dims.values())
-        for key in ((structure.key, dtype), (structure.key, dtype, sizes)):
-            if key in self._traces:
-                return self._traces[key]
+        if (structure.key, dtype, sizes) in self._traces:
+            return self._traces[structure.key, dtype, sizes]
         if (structure.key, dtype) in self._concrete:
             found = trace(self.sides, structure, dtype, dims, symbolic=False)
         else:
@@ -144,20 +152,20 @@ class Engine:
     def wide(self, case: Case, dtype: Any = np.float64) -> tuple[Arrays, Arrays]:
         """Hand and reference in wide precision: the formula dtype's trace, casts widened."""
         traced = self.formula(case)
-        inputs = [_widened(v, traced.engine == "jax", self.formula_dtype) for v in (*case.values, *case.extra)]
-        return self._both(traced, f"wide-{np.dtype(dtype).name}", lambda: wide(dtype), case, inputs)
+        inputs = _inputs(traced, (*case.values, *case.extra))
+        return self._both(traced, WIDE[dtype], lambda: wide(dtype), case, inputs)
 
     def primal(self, case: Case) -> Arrays:
         """The reference's own value in wide precision."""
         traced = self.formula(case)
-        inputs = [_widened(v, traced.engine == "jax", self.formula_dtype) for v in case.values]
+        inputs = _inputs(traced, case.values)
         run = self._link(traced, "primal", "wide-float64", lambda: wide(np.float64))
         return tuple(as_wide(o) for o in run(case.dims, inputs) if o.dtype.kind in "fc")
 
     def widened_cell(self, case: Case) -> tuple[Arrays, Arrays]:
         """The trace of the cell's own dtype, casts widened: does the formula itself depend on the dtype?"""
         traced = self.traced(case.structure, case.dtype, case.dims)
-        inputs = [_widened(v, traced.engine == "jax", case.dtype) for v in (*case.values, *case.extra)]
+        inputs = _inputs(traced, (*case.values, *case.extra))
         return self._both(traced, "wide-cell", lambda: wide(np.float64), case, inputs)
 
     def native(self, case: Case) -> tuple[Arrays, Arrays]:
@@ -165,12 +173,11 @@ class Engine:
         traced = self.traced(case.structure, case.dtype, case.dims)
         return self._both(traced, "native", native, case, [*case.values, *case.extra])
 
-    def note_size(self, case: Case, results: Arrays) -> None:
+    def note_size(self, case: Case, tops: Sequence[float]) -> None:
         """Remembers how large results are at ordinary values, relative to the cotangent or tangent."""
         if case.plain:
-            for leaf, r in enumerate(results):
-                finite = np.abs(r[np.isfinite(r)])
-                if finite.size and (top := float(finite.max())) > 0:
+            for leaf, top in enumerate(tops):
+                if top > 0:
                     self._usual.setdefault(leaf, []).append(top / _driving(case))
 
     def usual_size(self, case: Case, leaf: int) -> float:
@@ -211,7 +218,7 @@ class Engine:
         return any(not np.array_equal(b.flat[0], a.flat[0], equal_nan=True) for b, a in zip(before, after, strict=True))
 
     def _both(
-        self, traced: Traced, key: str, arithmetic: Callable[[], Any], case: Case, inputs: list[Any]
+        self, traced: Traced, key: str, arithmetic: Callable[[], Any], case: Case, inputs: Sequence[Any]
     ) -> tuple[Arrays, Arrays]:
         if traced.both is not None:
             found = self._link(traced, "both", key, arithmetic)(case.dims, inputs)
@@ -237,9 +244,8 @@ def _driving(case: Case) -> float:
     return max(sizes, default=0.0) or 1.0
 
 
-def _widened(x: np.ndarray, opaque: bool, dtype: str) -> np.ndarray:
-    if opaque:  # JAX evaluates it, in the dtypes that it was traced with
-        if x.dtype.kind in "iub":
-            return x
-        return x.astype(dtype) if x.dtype.kind != "c" else x
-    return x if x.dtype.kind in "iub" else as_wide(x)
+def _inputs(traced: Traced, values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """A translated program widens its inputs itself; JAX wants the dtypes that it was traced with."""
+    if traced.engine != "jax":
+        return values
+    return [v if v.dtype.kind in "iubc" else v.astype(traced.dtype) for v in values]

@@ -15,7 +15,8 @@ import jax
 import numpy as np
 
 from handgrad.claims import Claim
-from verify.cases import DTYPES, GIVEN_DOMAIN, Case, Draws, Leaf, Structure
+from verify.cases import DTYPES, Case, Leaf, Structure
+from verify.draws import GIVEN_DOMAIN, Draws
 from verify.signature import SignatureError
 from verify.values import numpy_dtype, to_dtype
 

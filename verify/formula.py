@@ -68,7 +68,7 @@ def examine(
     """Judges one case. ``hand`` and ``reference`` are the float64 results, ``suspects`` masks of entries to look at."""
     if suspects is None:
         suspects = [differs(h, r) for h, r in zip(hand, reference, strict=True)]
-    exact = traced.engine != "jax" and sum(v.size for v in case.values) <= LARGEST_EXACT
+    exact = traced.engine != "jax" and case.size <= LARGEST_EXACT
     note, found = "", None
     before = ctx.prec
     try:
@@ -218,7 +218,7 @@ class _Examination:
         if differing and self.exact and self._is_dear():
             gap = relative(self.hand[leaf], self.reference[leaf]).reshape(-1)[flat]
             return [int(i) for i in flat[np.argsort(-gap)[:1]]]  # none where both are one formula, to 150 digits
-        most = max(2, min(MOST_ENTRIES, 1500 // max(1, sum(v.size for v in self.case.values))))
+        most = max(2, min(MOST_ENTRIES, 1500 // max(1, self.case.size)))
         if flat.size > most:
             gap = relative(self.hand[leaf], self.reference[leaf]).reshape(-1)[flat]
             spread = flat[np.linspace(0, flat.size - 1, most // 2).astype(int)]
@@ -230,7 +230,7 @@ class _Examination:
 
     def _is_dear(self) -> bool:
         """Whether the oracle takes seconds here: many entries, or a decomposition of a matrix that is not small."""
-        if sum(v.size for v in self.case.values) > LARGE:
+        if self.case.size > LARGE:
             return True
         decomposes = any(key[0] in DECOMPOSITIONS for key in getattr(self.traced.primal, "operations", {}).values())
         return decomposes and max(self.case.dims.values(), default=0) > LARGE_MATRIX

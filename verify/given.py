@@ -19,7 +19,8 @@ import numpy as np
 from verify.signature import GivenSpec, SignatureError
 
 if TYPE_CHECKING:
-    from verify.cases import Draws, Structure
+    from verify.cases import Structure
+from verify.draws import Draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ def grouped(
     variants: Sequence[tuple[dict[str, int], dict[str, Any]]],
 ) -> list[Example]:
     """Finds the structures among the examples and the symbolic dimensions of each."""
-    from verify.cases import MOST_STRUCTURES
+    from verify.draws import MOST_STRUCTURES
 
     groups: dict[Any, list[tuple[Mapping[str, int], list[np.ndarray | None], Any]]] = {}
     for i, (sizes, drawn) in enumerate(examples):
@@ -117,7 +118,8 @@ def grouped(
 
 
 def _members(draws: Draws, key: str, group: Any, members: Any, variant: Any) -> list[Example]:
-    from verify.cases import GIVEN_DOMAIN, Leaf, Structure, _plan
+    from verify.cases import Leaf, Structure
+    from verify.draws import GIVEN_DOMAIN, _plan
 
     ranks, statics = variant
     _, treedef, _, _ = group

@@ -7,6 +7,7 @@ decides. Failing cases are shrunk, explained, and kept so that they can be repla
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +21,11 @@ from threadpoolctl import threadpool_limits
 from handgrad.claims import Claim
 from verify.breadth import Breadth, Seen, breadth
 from verify.budget import Budget
-from verify.cases import DTYPES, Case, Draws
+from verify.cases import DTYPES, Case
 from verify.comparison import RESOLUTION, as_wide, precision
 from verify.compiled import depth
 from verify.diagnosis import Context, diagnose
+from verify.draws import Draws
 from verify.engine import Arrays, Engine
 from verify.evidence import Sample
 from verify.formula import Examined
@@ -47,6 +49,8 @@ ALL_DIGITS = 0.25
 """The relative error at which no digit of a result is right."""
 TOLD = 60
 """Cases that a condition on such results must hold for."""
+SEARCHED, FEW_LOST = 600, 6
+"""Cases among which further ones without a right digit are looked for, until there are so many."""
 _SIZES_CLASH = re.compile(r"shape|dimension|broadcast|size|ndim|rank|axis|axes", re.IGNORECASE)
 
 
@@ -308,10 +312,10 @@ class _Judging:
         samples = [self._sample(s, e, True, trusted) for s, e in wrong]
         if trusted and not seen.found("convention") and not seen.found("reference_wrong"):
             known = {id(s) for s, _ in seen.examined}
-            more = [s for s in seen.differing if id(s) not in known and sum(v.size for v in s.case.values) <= 4096]
+            more = [s for s in seen.differing if id(s) not in known and s.case.size <= 4096]
             samples += [self._sample(s, None, True, True) for s in more[:60]]
         samples += [self._sample(s, None, False, True) for s in seen.passing]
-        here, examined = min(wrong, key=lambda pair: sum(v.size for v in pair[0].case.values))
+        here, examined = min(wrong, key=lambda pair: pair[0].case.size)
         small = shrink(engine, here, examined)
         hand, reference = _as_replayed(engine, small[0].case)
         self.failures.append(Failure(small[0].case, hand, reference, small[1].truth))
@@ -377,14 +381,20 @@ class _Judging:
     def _no_digit_left(self, engine: Engine, dtype: str, lost: Sequence[Case]) -> Diagnosis | None:
         """The condition under which a result has no right digit at all, if there is one: not its precision is wrong
         there, but the value."""
-        samples = []
-        for case in [*lost, *(engine.case(i, dtype) for i in range(TOLD))]:
+        samples: list[Sample] = []
+        known = {case.id for case in lost}
+        others = (c for i in range(SEARCHED) if (c := engine.case(i, dtype)).id not in known)
+        for number, case in enumerate(itertools.chain(lost, others)):
+            if number > len(lost) + TOLD and sum(s.failed for s in samples) >= FEW_LOST:
+                break
             hand, _ = engine.native(case)
             truth = engine.wide(case)[1]
             gaps = [(np.abs(h - t) > ALL_DIGITS * np.abs(t)) & np.isfinite(h) for h, t in zip(hand, truth, strict=True)]
             kept = tuple(np.where(g, h, t) for g, h, t in zip(gaps, hand, truth, strict=True))
-            samples.append(Sample(case.id, dict(case.dims), named_inputs(engine, case), kept, truth, truth,
-                                  any(g.any() for g in gaps)))  # fmt: skip
+            failed = any(g.any() for g in gaps)
+            if failed or number < len(lost) + TOLD:
+                named = named_inputs(engine, case)
+                samples.append(Sample(case.id, dict(case.dims), named, kept, truth, truth, failed))
         if not any(s.failed for s in samples):
             return None
         traced = engine.formula(lost[0])

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from handgrad.claims import Claim
-from verify.cases import CLIMBED, SHRUNK, Case, Draws
+from verify.cases import CLIMBED, SHRUNK, Case
 from verify.collect import TargetError, collect
 from verify.compiled import CompiledCell
+from verify.draws import Draws
 from verify.engine import Arrays, Engine
 from verify.formula import examine
 from verify.record import ClaimRecord

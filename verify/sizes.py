@@ -62,7 +62,14 @@ def draw_sizes(
     rng: np.random.Generator, dims: Sequence[str], shapes: Sequence[Sequence[str]], index: int | None = None
 ) -> dict[str, int]:
     """Sizes for every dimension name. The first indices cover the corner cases in a fixed order."""
-    sizes = dict(zip(dims, _proposal(rng, len(dims), index), strict=True))
+    return sizes_of(rng.random(len(dims) + 2).tolist(), dims, shapes, index)
+
+
+def sizes_of(
+    numbers: Sequence[float], dims: Sequence[str], shapes: Sequence[Sequence[str]], index: int | None = None
+) -> dict[str, int]:
+    """As ``draw_sizes``, from numbers in [0, 1), two more than there are dimensions or any number beyond that."""
+    sizes = dict(zip(dims, _proposal(numbers, len(dims), index), strict=True))
     factors = _factors(tuple(dims), tuple(map(tuple, shapes)))
     if factors is not None and all([math.prod([sizes[k] for k in names]) <= LARGEST_CASE for names in factors]):
         return sizes
@@ -101,19 +108,10 @@ def _grown(sizes: Mapping[str, int], axes: Sequence[str]) -> dict[str, int]:
     return {k: v + 1 for k, v in sizes.items()}
 
 
-def _proposal(rng: np.random.Generator, count: int, index: int | None) -> list[int]:
-    primes = [2, 3, 5, 7, 4, 6, 1]
-    fixed = [
-        [1] * count,
-        [primes[i % 7] for i in range(count)],
-        [primes[(count - 1 - i) % 7] for i in range(count)],
-        [3] * count,
-        *([1 if i == j else primes[(i + 1) % 7] for i in range(count)] for j in range(min(count, 4))),
-        *([9 if i == j else primes[i % 4] for i in range(count)] for j in range(min(count, 4))),
-    ]
-    if index is not None and index < len(fixed):
-        return fixed[index]
-    kind, where, *u = rng.random(count + 2).tolist()
+def _proposal(numbers: Sequence[float], count: int, index: int | None) -> list[int]:
+    if index is not None and index < len(_corners(count)):
+        return list(_corners(count)[index])
+    kind, where, *u = numbers[: count + 2]
     at = int(where * count)
     if kind < 0.30:
         return [1 + int(4 * x) for x in u]
@@ -131,3 +129,17 @@ def _proposal(rng: np.random.Generator, count: int, index: int | None) -> list[i
     if count:
         sizes[at] = 1
     return sizes
+
+
+@lru_cache(maxsize=64)
+def _corners(count: int) -> tuple[list[int], ...]:
+    """What the first cases must have: ones, unequal primes, equal sizes, one size alone that is 1, or large."""
+    primes = [2, 3, 5, 7, 4, 6, 1]
+    return (
+        [1] * count,
+        [primes[i % 7] for i in range(count)],
+        [primes[(count - 1 - i) % 7] for i in range(count)],
+        [3] * count,
+        *([1 if i == j else primes[(i + 1) % 7] for i in range(count)] for j in range(min(count, 4))),
+        *([9 if i == j else primes[i % 4] for i in range(count)] for j in range(min(count, 4))),
+    )

@@ -7,16 +7,18 @@ zeros, ties and end points that lie in them.
 
 from __future__ import annotations
 
-from bisect import bisect
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import accumulate
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
 from handgrad.domains import Domain
 
+UNBOUNDED = ("real", "positive", "nonnegative")
 SPECIAL = np.array([0.0, 0.0, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 1.5, -0.25])
 REGIMES = ("ordinary", "integers", "special", "scaled", "saturating", "spread", "constant", "zero", "duplicated")
 WEIGHTS = tuple(accumulate([0.40, 0.14, 0.14, 0.09, 0.09, 0.05, 0.03, 0.02, 0.04]))
@@ -36,16 +38,49 @@ def complex_dtype(name: str) -> str:
     return {"float64": "complex128", "float32": "complex64"}[name]
 
 
-def draw(
-    rng: np.random.Generator,
-    kind: str,
-    shape: tuple[int, ...],
-    dtype: str,
-    domain: Domain,
-    dims: Mapping[str, int],
-    plain: bool = False,
-) -> np.ndarray:
-    """One array. ``plain`` asks for ordinary values only, so that comparisons stay clean."""
+class Wanted(NamedTuple):
+    """One array to draw. ``plain`` asks for ordinary values only, so that comparisons stay clean."""
+
+    kind: str
+    shape: tuple[int, ...]
+    dtype: str
+    domain: Domain
+    dims: Mapping[str, int]
+    plain: bool = False
+
+
+def draw(rng: np.random.Generator, wanted: Wanted) -> np.ndarray:
+    """One array."""
+    return draw_all(rng, [wanted])[0]
+
+
+def draw_all(rng: np.random.Generator, wanted: Sequence[Wanted]) -> list[np.ndarray]:
+    """Many arrays. Those of a dtype whose entries may be any number are one long vector, which is then cut."""
+    found: list[Any] = [None] * len(wanted)
+    together: dict[tuple[str, str], list[int]] = {}
+    for at, one in enumerate(wanted):
+        if one.kind == "float" and one.domain.kind in UNBOUNDED:
+            together.setdefault((one.dtype, one.domain.kind), []).append(at)
+        else:
+            found[at] = _alone(rng, one)
+    for (dtype, kind), places in together.items():
+        sizes = [math.prod(wanted[at].shape) for at in places]
+        plain = np.array([wanted[at].plain for at in places])
+        if kind == "real":
+            x = _reals(rng, np.array(sizes), plain, dtype)
+        else:
+            x = _positives(rng, np.array(sizes), plain, dtype, zeros=kind == "nonnegative")
+        if dtype == "float16":
+            x = np.clip(x, -reach(dtype)[1], reach(dtype)[1])  # so little range that ordinary draws could leave it
+        x, end = to_dtype(x, dtype), 0
+        for at, size in zip(places, sizes, strict=True):
+            found[at] = x[end : end + size].reshape(wanted[at].shape)
+            end += size
+    return found
+
+
+def _alone(rng: np.random.Generator, wanted: Wanted) -> np.ndarray:
+    kind, shape, dtype, domain, dims, plain = wanted
     if kind == "bool":
         return np.asarray(rng.random(shape) < rng.choice([0.5, 0.5, 0.9, 0.1, 1.0, 0.0]))
     if kind == "int":
@@ -55,10 +90,7 @@ def draw(
     if kind == "complex":
         real, imag = (_floats(rng, shape, "float64", domain, plain) for _ in range(2))
         return np.asarray(real + 1j * imag).astype(dtype)
-    x = _floats(rng, shape, dtype, domain, plain)
-    if dtype == "float16" and domain.kind in ("real", "positive", "nonnegative"):
-        x = np.clip(x, -reach(dtype)[1], reach(dtype)[1])  # so little range that ordinary draws could leave it
-    return to_dtype(x, dtype)
+    return to_dtype(_floats(rng, shape, dtype, domain, plain), dtype)
 
 
 def to_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
@@ -96,10 +128,11 @@ def _floats(
     rng: np.random.Generator, shape: tuple[int, ...], dtype: str, domain: Domain, plain: bool
 ) -> np.ndarray:
     kind = domain.kind
-    if kind == "real":
-        return _real(rng, shape, dtype, plain)
-    if kind in ("positive", "nonnegative"):
-        return _positive(rng, shape, dtype, plain, zeros=kind == "nonnegative")
+    if kind in UNBOUNDED:  # parts of complex numbers
+        sizes, ordinary = np.array([math.prod(shape)]), np.array([plain])
+        if kind == "real":
+            return _reals(rng, sizes, ordinary, dtype).reshape(shape)
+        return _positives(rng, sizes, ordinary, dtype, zeros=kind == "nonnegative").reshape(shape)
     if kind in ("unit_interval", "interval", "integers", "index"):
         low, high = (domain.low, domain.high) if domain.low is not None else (0.0, 1.0)
         assert low is not None and high is not None
@@ -121,49 +154,67 @@ def _floats(
     return _matrix(rng, shape, kind, dtype, plain)
 
 
-def _real(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plain: bool) -> np.ndarray:
-    regime = "ordinary" if plain else REGIMES[bisect(WEIGHTS[:-1], rng.random())]
-    x = np.asarray(rng.standard_normal(shape))
-    if regime == "ordinary":
+def _reals(rng: np.random.Generator, sizes: np.ndarray, plain: np.ndarray, dtype: str) -> np.ndarray:
+    """Arrays of these sizes, end to end, each in a regime of its own."""
+    count = len(sizes)
+    x = rng.standard_normal(int(sizes.sum()))
+    regimes = np.where(plain, 0, np.searchsorted(WEIGHTS[:-1], rng.random(count), side="right"))
+    if not regimes.any():
         return x
-    if regime == "integers":
-        return np.asarray(rng.integers(-3, 4, shape)).astype(np.float64)
-    if regime == "special":
-        return np.where(rng.random(shape) < 0.5, rng.choice(SPECIAL, shape), x)
-    if regime == "scaled":
-        return x * 10.0 ** (rng.uniform(-3, 3) / (1.5 if dtype == "float16" else 1))
-    if regime == "saturating":
-        return x * LARGEST[dtype] / rng.choice([2.0, 8.0, 20.0])
-    if regime == "spread":
-        widest = WIDEST[dtype] * rng.choice([0.4, 1.0, 2.0])
-        return np.copysign(2.0 ** rng.uniform(-widest, widest, shape), x)
-    if regime == "constant":
-        return np.full(shape, rng.choice([1.0, -1.0, 0.5, float(rng.standard_normal())]))
-    if regime == "zero":
-        return np.zeros(shape)
-    if x.size > 1:  # duplicated: every value occurs about twice
-        x = x.reshape(-1)[rng.integers(0, max(1, x.size // 2), x.size)].reshape(shape)
+    scales = np.ones(count)
+    for at in np.flatnonzero(regimes == REGIMES.index("scaled")):
+        scales[at] = 10.0 ** (rng.uniform(-3, 3) / (1.5 if dtype == "float16" else 1))
+    for at in np.flatnonzero(regimes == REGIMES.index("saturating")):
+        scales[at] = LARGEST[dtype] / (2.0, 8.0, 20.0)[int(3 * rng.random())]
+    x *= np.repeat(scales, sizes)
+    owner = np.repeat(np.arange(count), sizes)
+    codes = regimes[owner]
+
+    def entries(regime: str) -> np.ndarray:
+        return np.flatnonzero(codes == REGIMES.index(regime))
+
+    at = entries("integers")
+    x[at] = rng.integers(-3, 4, at.size)
+    at = entries("special")
+    at = at[rng.random(at.size) < 0.5]
+    x[at] = SPECIAL[rng.integers(0, len(SPECIAL), at.size)]
+    at = entries("spread")
+    widest = WIDEST[dtype] * rng.choice([0.4, 1.0, 2.0], count)[owner[at]]
+    x[at] = np.copysign(np.exp2(widest * rng.uniform(-1, 1, at.size)), x[at])
+    at = entries("constant")
+    values = np.where(rng.random(count) < 0.25, rng.standard_normal(count), rng.choice([1.0, -1.0, 0.5], count))
+    x[at] = values[owner[at]]
+    x[entries("zero")] = 0.0
+    at = entries("duplicated")  # every value occurs about twice
+    first, half = (np.cumsum(sizes) - sizes)[owner[at]], np.maximum(1, sizes // 2)[owner[at]]
+    x[at] = x[first + (half * rng.random(at.size)).astype(np.int64)]
     return x
 
 
-def _positive(
-    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, plain: bool, zeros: bool
+def _positives(
+    rng: np.random.Generator, sizes: np.ndarray, plain: np.ndarray, dtype: str, zeros: bool
 ) -> np.ndarray:
-    x = np.exp(rng.standard_normal(shape))
-    if plain:
+    """As ``_reals``; none negative, and some zero if ``zeros``."""
+    count = len(sizes)
+    x = np.exp(rng.standard_normal(int(sizes.sum())))
+    if plain.all():
         return x
-    kind = rng.random()
-    if kind < 0.25:
-        x = np.where(rng.random(shape) < 0.5, rng.choice([1.0, 2.0, 0.5, 3.0], shape), x)
-    elif kind < 0.40:
-        x = x * 10.0 ** (rng.uniform(-3, 3) / (1.5 if dtype == "float16" else 1))
-    elif kind < 0.50:
-        widest = WIDEST[dtype] * rng.choice([0.4, 1.0, 2.0])
-        x = 2.0 ** rng.uniform(-widest, widest, shape)
-    elif kind < 0.58:
-        x = np.full(shape, float(x.flat[0]))
-    if zeros and rng.random() < 0.4:
-        x = np.where(rng.random(shape) < 0.5, 0.0, x)
+    owner = np.repeat(np.arange(count), sizes)
+    kind = np.where(plain, 1.0, rng.random(count))
+    scales = np.ones(count)
+    for at in np.flatnonzero((kind >= 0.25) & (kind < 0.40)):
+        scales[at] = 10.0 ** (rng.uniform(-3, 3) / (1.5 if dtype == "float16" else 1))
+    x *= scales[owner]
+    at = np.flatnonzero((kind < 0.25)[owner] & (rng.random(x.size) < 0.5))
+    x[at] = rng.choice([1.0, 2.0, 0.5, 3.0], at.size)
+    at = np.flatnonzero(((kind >= 0.40) & (kind < 0.50))[owner])
+    widest = WIDEST[dtype] * rng.choice([0.4, 1.0, 2.0], count)[owner[at]]
+    x[at] = np.exp2(widest * rng.uniform(-1, 1, at.size))
+    at = np.flatnonzero(((kind >= 0.50) & (kind < 0.58))[owner])
+    x[at] = x[(np.cumsum(sizes) - sizes)[owner[at]]]
+    if zeros:
+        some = (~plain & (rng.random(count) < 0.4))[owner]
+        x[some & (rng.random(x.size) < 0.5)] = 0.0
     return x
 
 

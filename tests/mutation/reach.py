@@ -15,8 +15,8 @@ from typing import Any
 
 import handgrad
 from handgrad.claims import Claim
-from verify.cases import Draws
 from verify.collect import collect
+from verify.draws import Draws
 from verify.engine import Engine
 
 FOLDER = os.path.dirname(handgrad.__file__) + os.sep

@@ -11,7 +11,8 @@ import numpy as np
 from handgrad.claims import Claim
 from verify.api import claim_of
 from verify.budget import Budget
-from verify.cases import Case, Draws
+from verify.cases import Case
+from verify.draws import Draws
 from verify.engine import Engine
 from verify.formula import Examined, examine
 from verify.judge import judge

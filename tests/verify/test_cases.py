@@ -14,7 +14,8 @@ from jaxtyping import Array, Complex, Float, Float32, Int, Key
 from handgrad.domains import index, integers, simplex
 from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
-from verify.cases import DTYPES, Draws
+from verify.cases import DTYPES
+from verify.draws import Draws
 from verify.signature import SignatureError
 
 N = Float[Array, "n"]

@@ -20,7 +20,7 @@ from handgrad.domains import (
     symmetric,
     unit_interval,
 )
-from verify.values import cotangent, draw, numpy_dtype, to_dtype
+from verify.values import Wanted, cotangent, draw, numpy_dtype, to_dtype
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 SQUARE = (symmetric, spd, lower_triangular, orthogonal)
@@ -29,7 +29,7 @@ VECTORS = (real, positive, nonnegative, *BOUNDED)
 
 
 def drawn(domain, dtype, shape=(7,), seed=0, kind="float", plain=False):
-    return draw(np.random.default_rng(seed), kind, shape, dtype, domain, {"k": 4}, plain)
+    return draw(np.random.default_rng(seed), Wanted(kind, shape, dtype, domain, {"k": 4}, plain))
 
 
 def many(domain, dtype="float64", shape=(7,), count=300, kind="float"):
