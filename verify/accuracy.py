@@ -8,8 +8,9 @@ u^(3/4), and only what the formula itself loses remains: a loss counts from u^(1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,8 +23,8 @@ from verify.values import to_dtype
 NEIGHBOURS = 14
 T = TypeVar("T")
 Arrays = tuple[np.ndarray, ...]
-Evaluate = Callable[[Case], tuple[Arrays, Arrays]]
-"""Hand and reference at a case, as float64 arrays, in the arithmetic of a cell."""
+Evaluate = Callable[[Sequence[Case]], Iterable[tuple[Arrays, Arrays]]]
+"""Hand and reference at some cases, as float64 arrays, in the arithmetic of a cell."""
 TruthOf = Callable[[Case], tuple[Arrays, Arrays]]
 """What hand and reference should each give."""
 
@@ -103,6 +104,11 @@ def suspicions(
     return found, largest
 
 
+def one_by_one(evaluate: Callable[[Case], tuple[Arrays, Arrays]]) -> Evaluate:
+    """Evaluates a case when it is wanted."""
+    return lambda cases: (evaluate(case) for case in cases)
+
+
 def confirm(
     evaluate: Evaluate,
     truth_of: TruthOf,
@@ -120,8 +126,10 @@ def confirm(
     side, leaf, at = suspicion.side, suspicion.leaf, suspicion.entry
     floor = p.loss
     mine, others, small = [], [], 0
-    around = neighbours(case, evaluate(case)[side == "reference"][leaf][at], one_hot=side == "reference")
-    for number, near in enumerate((case, *around)):
+    (first,) = evaluate([case])
+    around = neighbours(case, first[side == "reference"][leaf][at], one_hot=side == "reference")
+    evaluated = chain([first], evaluate(around))
+    for number, (near, results) in enumerate(zip((case, *around), evaluated, strict=False)):
         whole = truth_of(near)
         truths = [np.asarray(t[leaf][at]) for t in whole]
         size = float(scale_of(whole[0][leaf])[at])
@@ -129,7 +137,6 @@ def confirm(
             size = max(size, usual(near, leaf))
         if not size < p.roomy:
             continue
-        results = evaluate(near)
         eh, er = (float(errors(np.asarray(x[leaf][at]), t)) for x, t in zip(results, truths, strict=True))
         size = max(size, p.tiny)
         mine.append((eh if side == "hand" else er) / size)

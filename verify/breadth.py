@@ -6,30 +6,33 @@ precision are held, besides, against that wide result in their own arithmetic.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 
-from verify.accuracy import Loss, Suspicion, confirm, most_telling, suspicions
+from verify.accuracy import Loss, Suspicion, confirm, most_telling, one_by_one, suspicions
 from verify.adversary import STARTS, climbed, discrepancy
 from verify.cases import Case
 from verify.comparison import RESOLUTION, clearly_fine, compare_all, differs, precision
 from verify.draws import BLOCK
-from verify.engine import Arrays, Engine
+from verify.engine import EVERY, Arrays, Engine
 from verify.exact import hand_exactly
 from verify.formula import Examined, examine
 from verify.program import Undecided, Untranslatable
 from verify.trace import Traced
+from verify.trials import trials_of
 
 MOST_COMPARED = 400
 """Cases that differ in float64 and are looked at in extended precision."""
 MOST_EXAMINED = 48
-MOST_ROUNDING = 12
+MOST_ROUNDING, FEW_ROUNDING = 12, 3
+"""Cases whose difference is rounding that are looked at: of the formula's own dtype, of others."""
 EXAMINED_ENTRIES = 10_000
-MODERATE = 300
-"""Entries of a case that exact arithmetic takes without a question."""
+MODERATE, MODERATE_SIZE = 300, 48
+"""Entries of a case, and its largest dimension, that exact arithmetic takes without a question."""
 SHRINKS = 64
 FEWEST_EXAMINED = 3
 MOST_CONFIRMED = 12
@@ -37,6 +40,8 @@ ENOUGH_WRONG = 18
 ENTRIES_BUDGET = 4_000_000
 FEWEST_CASES = 12
 NATIVE_FORMULA = 60
+STACKED, FEW_TRIALS = 250, 6
+"""Fresh cases for which there is one stack of trials; of those that differ so many are looked at."""
 KEPT = 64
 """Passing cases kept as evidence for the diagnosis."""
 
@@ -99,6 +104,11 @@ def breadth(
             _judge_block(engine, seen, block, suspects, climbs)
         if stop() or len(block) < BLOCK:
             break
+    if dtype == engine.formula_dtype and engine.claim.relation != "at_most" and not seen.shape_mistake:
+        ordinary = (i for i in itertools.count(cases) if i % EVERY not in (EVERY - 1, EVERY // 2))
+        for index in itertools.islice(ordinary, cases // STACKED):
+            if not stop():
+                _judge_trials(engine, seen, index)
     for _, here in climbs if engine.claim.relation != "at_most" else ():
         found_uphill = climbed(engine, here.case)
         if found_uphill:
@@ -160,7 +170,7 @@ def _judge_block(
         return
     if not low:
         seen.worst_error = max(seen.worst_error, float(compared.relative[compared.agree].max(initial=0.0)))
-        moderate = np.array([case.size <= MODERATE for case in cases])
+        moderate = np.array([_is_moderate(case) for case in cases])
         heights = np.where(compared.agree & moderate, compared.discrepancy, -1.0)
         best = np.argsort(-heights, kind="stable")[:STARTS]
         climbs += [(float(heights[i]), Seen(cases[i], *wide[i])) for i in best if heights[i] >= 0]
@@ -175,13 +185,33 @@ def _judge_block(
         p = precision(seen.dtype)
         native = [engine.native(cases[i]) for i in looked_at]
         truths = [wide[i][1] if agree[i] else _agreed(*wide[i]) for i in looked_at]
-        fine, errors = clearly_fine([h for h, _ in native], [r for _, r in native], truths, p)
+        fine, errors = clearly_fine([h for h, _ in native], truths, p)
+        fine &= clearly_fine([r for _, r in native], truths, p)[0]
         largest = float(errors[fine].max(initial=0.0))
         for at in np.flatnonzero(~fine):
             found, worst = suspicions(*native[at], truths[at], p)
             largest = max(largest, worst)
             suspects += [(cases[looked_at[at]], s) for s in found]
         seen.worst_error = max(seen.worst_error, largest) if low else seen.worst_error
+
+
+def _judge_trials(engine: Engine, seen: Breadth, index: int) -> None:
+    """Many values at the sizes of one more case: what goes wrong for few values only."""
+    case = engine.case(index, seen.dtype)
+    if engine.draws.given or not engine.can_stack(case):
+        return
+    trials = trials_of(engine.draws, engine.formula(case), case)
+    hand, reference = engine.wide_trials(trials)
+    rows = [[tuple(a[k] for a in side) for k in range(trials.count)] for side in (hand, reference)]
+    compared = compare_all(*rows)
+    seen.cases += trials.count
+    seen.fresh += 1
+    seen.worst_error = max(seen.worst_error, float(compared.relative[compared.agree].max(initial=0.0)))
+    differing = np.flatnonzero(~compared.agree)
+    few = FEW_TRIALS if _is_moderate(case) else 1
+    for k in differing[:: max(1, differing.size // few)][:few].tolist():
+        alone = trials.case(k)
+        seen.differing.append(Seen(alone, *engine.wide(alone)))
 
 
 def _shapes_clash(engine: Engine, seen: Breadth, case: Case) -> bool:
@@ -227,7 +257,7 @@ def _examine(engine: Engine, seen: Breadth, alive: Callable[[], None]) -> None:
     if low or not seen.passing or engine.claim.relation in ("equal_to", "at_most"):
         return
     small = sorted(seen.passing, key=lambda s: s.case.size)
-    moderate = [s for s in small if s.case.size <= MODERATE] or small[:1]
+    moderate = [s for s in small if _is_moderate(s.case)] or small[:1]
     for here in moderate[:: max(1, len(moderate) // 8)][:8]:
         examined = _examined(engine, here)
         if examined.finding != "agrees":
@@ -240,8 +270,9 @@ def _to_be_examined(engine: Engine, seen: Breadth) -> list[Seen]:
     lasting, rounding = [], []
     for here in _spread(order, MOST_COMPARED):
         (rounding if _is_rounding(engine, here) else lasting).append(here)
-    moderate = [s for s in rounding if s.case.size <= MODERATE]
-    worst = sorted(moderate, key=lambda s: -discrepancy(s.hand, s.reference))[:MOST_ROUNDING]
+    moderate = [s for s in rounding if _is_moderate(s.case)]
+    worst = sorted(moderate, key=lambda s: -discrepancy(s.hand, s.reference))
+    worst = worst[: MOST_ROUNDING if seen.dtype == engine.formula_dtype else FEW_ROUNDING]
     far = [s for s in lasting if engine.is_along_exponents(s.case)]  # numbers of 1e100 explain little
     near = [s for s in lasting if not engine.is_along_exponents(s.case)]
     return [*_spread(near, MOST_EXAMINED), *_spread(far, MOST_ROUNDING), *worst]
@@ -249,6 +280,10 @@ def _to_be_examined(engine: Engine, seen: Breadth) -> list[Seen]:
 
 def _spread(seen: list[Seen], most: int) -> list[Seen]:
     return seen[:: max(1, len(seen) // most)][:most]
+
+
+def _is_moderate(case: Case) -> bool:
+    return case.size <= MODERATE and max(case.dims.values(), default=1) <= MODERATE_SIZE
 
 
 def _is_rounding(engine: Engine, here: Seen) -> bool:
@@ -284,7 +319,7 @@ def _lost_in_float64(engine: Engine, seen: Breadth, here: Seen, examined: Examin
     found, _ = suspicions(here.hand, here.reference, truth, p)
     for suspicion in found:
         exactly = lambda c: _twice(_truth_of(engine, c) or truth)  # noqa: E731
-        loss = confirm(engine.wide, exactly, here.case, suspicion, p, engine.usual_size)
+        loss = confirm(one_by_one(engine.wide), exactly, here.case, suspicion, p, engine.usual_size)
         if loss:
             seen.losses.append((here.case, loss))
 
@@ -302,7 +337,8 @@ def _confirm(engine: Engine, seen: Breadth, suspects: list[tuple[Case, Suspicion
             continue
         per_side[side] += 1
         p = precision(seen.dtype)
-        loss = confirm(engine.native, lambda c: _twice(_agreed(*engine.wide(c))), case, suspicion, p, engine.usual_size)
+        truth_of = lambda c: _twice(_agreed(*engine.wide(c)))  # noqa: E731
+        loss = confirm(one_by_one(engine.native), truth_of, case, suspicion, p, engine.usual_size)
         if loss is None:
             continue
         if loss.side == "hand" and _depends_on_dtype(engine, case, loss, p.roundoff):

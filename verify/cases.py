@@ -6,6 +6,7 @@ drawn pytree. Within a structure sizes and values vary freely, so it is traced o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,8 +18,17 @@ from handgrad.domains import Domain, real
 from verify.values import complex_dtype
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-SHRUNK, CLIMBED = "-shrunk", "-climbed"
+SHRUNK, CLIMBED, TRIAL = "-shrunk", "-climbed", "-trial"
 """How the id of a case ends that was made from the one of its index."""
+_ENDINGS = re.compile(rf"-(\d+)({TRIAL}\d+|{CLIMBED}|{SHRUNK})*$")
+
+
+def index_of(case_id: str) -> int:
+    """The index from which the case of this id was made."""
+    found = _ENDINGS.search(case_id)
+    if found is None:
+        raise ValueError(f"{case_id!r} is not the id of a case; wanted one like `ridge_gradient-1a2b3c-0-float64-17`")
+    return int(found.group(1))
 
 
 @dataclass(frozen=True)

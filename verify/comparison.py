@@ -107,20 +107,16 @@ def compare_all(hand: Sequence[Sequence[np.ndarray]], reference: Sequence[Sequen
 
 
 def clearly_fine(
-    hand: Sequence[Sequence[np.ndarray]],
-    reference: Sequence[Sequence[np.ndarray]],
-    truth: Sequence[Sequence[np.ndarray]],
-    p: Precision,
+    results: Sequence[Sequence[np.ndarray]], truth: Sequence[Sequence[np.ndarray]], p: Precision
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For many cases: whether neither side has lost half of its digits anywhere, and the largest relative error."""
+    """For many cases: whether no entry has lost half of its digits, and the largest relative error."""
     starts, outputs = _segments(truth)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         t = _joined(truth)
-        size = np.abs(t)
+        size, gap = np.abs(t), np.abs(_joined(results) - t)
         few = p.loss * size
-        mine = np.abs(_joined(hand) - t)
-        fine = (mine <= few) & (np.abs(_joined(reference) - t) <= few) & (few < np.inf)
-        scaled = np.where(size > 4 * p.tiny, mine / size, 0.0)
+        fine = (gap <= few) & (few < np.inf)
+        scaled = np.where(size > 4 * p.tiny, gap / size, 0.0)
     first = np.concatenate(([0], np.cumsum(outputs)[:-1]))
     return (
         np.logical_and.reduceat(np.logical_and.reduceat(fine, starts), first),

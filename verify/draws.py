@@ -24,6 +24,8 @@ BLOCK = 64
 """Cases that are drawn together."""
 MOST_STRUCTURES = 48
 """Structures traced for one claim; a strategy may draw more, and the rest are left out."""
+FEW_STRUCTURES = 8
+"""Structures of a lower precision: what a structure is matters to the formula, and a trace is dear."""
 GIVEN_EXAMPLES = 400
 GIVEN_DOMAIN = Domain("given")
 STRIDE = 48
@@ -133,8 +135,8 @@ class Draws:
     def _block(self, number: int, dtype: str) -> list[Case]:
         """Cases of consecutive indices: drawn together, the randomness of each costs next to nothing."""
         rng = self.rng(2, DTYPES.index(dtype), number)
-        variants, indices = self.variants(), range(number * BLOCK, (number + 1) * BLOCK)
-        structures = [self._of_variant(i % len(variants)) for i in indices]
+        variants, indices = self._variants_in(dtype), range(number * BLOCK, (number + 1) * BLOCK)
+        structures = [self._of_variant(variants[i % len(variants)]) for i in indices]
         chance = rng.random((BLOCK, 2 + max(len(s.dims) for s in structures))).tolist()
         plain = (rng.random(BLOCK) < 0.35).tolist()
         tied = (rng.random(BLOCK) < 0.08).tolist()
@@ -143,8 +145,8 @@ class Draws:
             for numbers, s, i in zip(chance, structures, indices, strict=True)
         ]
         values = iter(draw_all(rng, [
-            _wanted(leaf, dims, dtype, p)
-            for s, dims, p in zip(structures, sizes, plain, strict=True) for leaf in s.leaves
+            w for s, dims, p in zip(structures, sizes, plain, strict=True)
+            for w in self.wanted(s.leaves, dims, dtype, p)
         ]))  # fmt: skip
         cases = []
         for i, s, dims, p, tie in zip(indices, structures, sizes, plain, tied, strict=True):
@@ -153,6 +155,13 @@ class Draws:
                 own = _with_ties(rng, s.leaves, own)
             cases.append(Case(self.case_id(i, dtype), i, s, dims, own, dtype, plain=p))
         return cases
+
+    def _variants_in(self, dtype: str) -> list[int]:
+        """All of them where the formula is judged; of many, some in the other dtypes, others for another seed."""
+        count = len(self.variants())
+        if dtype == self.dtypes()[0] or count <= FEW_STRUCTURES:
+            return list(range(count))
+        return sorted({(self.seed + k * count // FEW_STRUCTURES) % count for k in range(FEW_STRUCTURES)})
 
     def _of_variant(self, variant: int) -> Structure:
         if variant not in self._by_variant:
@@ -170,7 +179,18 @@ class Draws:
         self, rng: np.random.Generator, leaves: Sequence[Leaf], dims: Mapping[str, int], dtype: str, plain: bool
     ) -> list[np.ndarray]:
         """One draw of each leaf at these sizes."""
-        return draw_all(rng, [_wanted(leaf, dims, dtype, plain) for leaf in leaves])
+        return draw_all(rng, self.wanted(leaves, dims, dtype, plain))
+
+    @staticmethod
+    def wanted(leaves: Sequence[Leaf], dims: Mapping[str, int], dtype: str, plain: bool) -> list[Wanted]:
+        """What to draw for each leaf at these sizes."""
+        return [
+            Wanted(
+                leaf.kind, tuple([dims[a] if a in dims else size_of(a, dims) for a in leaf.shape]),
+                leaf.in_dtype(dtype), leaf.domain, dims, plain,
+            )
+            for leaf in leaves
+        ]  # fmt: skip
 
     def _structure(self, ranks: Mapping[str, int], statics: Mapping[str, Any]) -> Structure:
         key = (tuple(ranks.items()), repr(statics))
@@ -257,11 +277,6 @@ class Draws:
         return Case(
             case.id, case.index, case.structure, case.dims, case.values, case.dtype, tuple(extra), case.plain
         )
-
-
-def _wanted(leaf: Leaf, dims: Mapping[str, int], dtype: str, plain: bool) -> Wanted:
-    shape = tuple([dims[a] if a in dims else size_of(a, dims) for a in leaf.shape])
-    return Wanted(leaf.kind, shape, leaf.in_dtype(dtype), leaf.domain, dims, plain)
 
 
 def _cast(x: np.ndarray, leaf: Leaf, dtype: str) -> np.ndarray:

@@ -20,7 +20,8 @@ from verify.elementwise import kind_of
 from verify.hard_cases import along_binades, among, has_one_shape
 from verify.relations import Sides
 from verify.sizes import size_of
-from verify.trace import Traced, trace
+from verify.trace import TRIALS, Traced, stacked, trace
+from verify.trials import Trials
 
 Arrays = tuple[np.ndarray, ...]
 WIDE: dict[Any, str] = {np.float64: "wide-float64", np.longdouble: "wide-longdouble"}
@@ -48,6 +49,7 @@ class Engine:
         self._usual: dict[Any, list[float]] = {}
         self._mixes: dict[Any, bool] = {}
         self._element_wise: dict[Any, bool] = {}
+        self._stacks: dict[Any, Callable[..., Any] | None] = {}
         self._numbers: dict[Traced, tuple[float, ...]] = {}
 
     def case(self, index: int, dtype: str) -> Case:
@@ -155,6 +157,31 @@ class Engine:
         inputs = _inputs(traced, (*case.values, *case.extra))
         return self._both(traced, WIDE[dtype], lambda: wide(dtype), case, inputs)
 
+    def wide_trials(self, trials: Trials) -> tuple[Arrays, Arrays]:
+        """Hand and reference in wide precision at every trial, stacked along the first axis."""
+        link = self._stacked_link(trials.first) if trials.count > 1 else None
+        if link is None:
+            results = [self.wide(trials.case(k)) for k in range(trials.count)]
+            hand, reference = zip(*results, strict=True)
+            return _stack(hand), _stack(reference)
+        found = tuple(as_wide(x) for x in link({**trials.first.dims, TRIALS: trials.count}, trials.flat))
+        half = len(found) // 2
+        return found[:half], found[half:]
+
+    def can_stack(self, case: Case) -> bool:
+        """Whether trials of this case are evaluated together."""
+        return self._stacked_link(case) is not None
+
+    def _stacked_link(self, case: Case) -> Callable[..., Any] | None:
+        key = case.structure.key
+        if key not in self._stacks:
+            found = None
+            traced = self.formula(case)
+            if traced.engine == "symbolic" and traced.both is not None:
+                found = stacked(self.sides, case.structure, self.formula_dtype)
+            self._stacks[key] = found and found.link(wide(np.float64), guarded=False)
+        return self._stacks[key]
+
     def primal(self, case: Case) -> Arrays:
         """The reference's own value in wide precision."""
         traced = self.formula(case)
@@ -236,6 +263,10 @@ class Engine:
         if at not in self._links:
             self._links[at] = getattr(traced, side).link(arithmetic(), guarded=False)
         return self._links[at]
+
+
+def _stack(results: Sequence[Arrays]) -> Arrays:
+    return tuple(np.stack(column) for column in zip(*results, strict=True))
 
 
 def _driving(case: Case) -> float:

@@ -43,8 +43,9 @@ from verify.witness import candidates_of, named_inputs
 CASES = 1000
 """Cases of one dtype on the numpy engine, unless a budget is given."""
 MODES = ("jit", "vmap", "eager")
-EAGER_TURNS = 12
-"""Without ``--full`` one cell in so many is run eagerly too: every operation compiles alone."""
+COMPILED = ("float32", "bfloat16")
+EAGER_TURNS = 6
+"""Without ``--full`` one claim in so many is run eagerly too: every operation compiles alone."""
 ALL_DIGITS = 0.25
 """The relative error at which no digit of a result is right."""
 TOLD = 60
@@ -275,10 +276,17 @@ class _Judging:
                 self.notes.append(found.cell.reason)
 
     def _sampled_modes(self, engine: Engine, dtype: str) -> tuple[str, ...]:
-        """What users run most in full; the remaining cells take turns with the seed."""
-        turn = engine.draws.number + self.budget.seed + DTYPES.index(dtype)
-        modes = ("jit", "vmap") if dtype in ("float32", "bfloat16") else (("jit", "vmap")[turn % 2],)
-        return (*modes, "eager") if turn % EAGER_TURNS == 0 else modes
+        """What users run most in full; of the remaining cells one for each claim, in turn with the seed."""
+        turn = engine.draws.number + self.budget.seed
+        eager = turn // 4 % EAGER_TURNS == 0 and engine.dtypes[turn % len(engine.dtypes)] == dtype
+        if dtype in COMPILED:
+            modes: tuple[str, ...] = ("jit", "vmap")
+        elif self.budget.dtypes or "numpy" not in self.budget.backends or not set(COMPILED) & set(engine.dtypes):
+            modes = (("jit", "vmap")[turn % 2],)  # it was asked for, or there is no other
+        else:
+            others = [(d, m) for d in engine.dtypes if d not in COMPILED for m in ("jit", "vmap")]
+            modes = (others[turn % len(others)][1],) if others[turn % len(others)][0] == dtype else ()
+        return (*modes, "eager") if eager else modes
 
     def _nondeterministic(self, engine: Engine, dtype: str) -> bool:
         """Traces and runs twice: a function that uses a clock, a generator or a race shows itself."""

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from handgrad.claims import Claim
-from verify.cases import CLIMBED, SHRUNK, Case
+from verify.cases import Case, index_of
 from verify.collect import TargetError, collect
-from verify.compiled import CompiledCell
+from verify.compiled import UNSTACKED, CompiledCell
 from verify.draws import Draws
 from verify.engine import Arrays, Engine
 from verify.formula import examine
 from verify.record import ClaimRecord
 from verify.second_order import differentiated, may_be_differentiated
 from verify.session import Replay, UsageError
+from verify.trials import repeated
 
 
 def replay_case(record: ClaimRecord, arrays: Mapping[str, np.ndarray], seed: int) -> Replay:
@@ -29,7 +30,7 @@ def replay_case(record: ClaimRecord, arrays: Mapping[str, np.ndarray], seed: int
     except TargetError as error:
         raise UsageError(f"cannot replay {stored.id}: {error}") from None
     claim = next((c for c in claims if c.name == record.name and c.relation == record.relation), claims[0])
-    index = _index_of(stored.id)
+    index = index_of(stored.id)
     if may_be_differentiated(claim) and not stored.id.startswith(Draws(claim, seed).case_id(index, stored.dtype)):
         claim = differentiated(claim)  # the case is one of the rule's own derivative
     with np.errstate(all="ignore"):
@@ -67,7 +68,7 @@ def _replayed(record: ClaimRecord, claim: Claim, arrays: Mapping[str, np.ndarray
 
 def _restored(engine: Engine, stored: Any, arrays: Mapping[str, np.ndarray]) -> Case:
     """The case with the stored arrays in place of drawn ones, and the structure that they fit."""
-    index, dtype = _index_of(stored.id), stored.dtype
+    index, dtype = index_of(stored.id), stored.dtype
     case = engine.case(index, dtype)
     labels = [leaf.label for leaf in case.structure.leaves]
     if not set(labels) <= set(arrays):
@@ -80,16 +81,12 @@ def _restored(engine: Engine, stored: Any, arrays: Mapping[str, np.ndarray]) -> 
     return replace(case, extra=tuple(arrays[k] for k in traced.extra_labels))
 
 
-def _index_of(case_id: str) -> int:
-    return int(case_id.removesuffix(SHRUNK).removesuffix(CLIMBED).rsplit("-", 1)[1])
-
-
 def evaluate(engine: Engine, case: Case, backend: str, mode: str) -> tuple[Arrays, Arrays]:
     """Both sides where the case was recorded: the numpy engine in the case's dtype, or a compiled cell."""
     if backend != "numpy":
         cell = CompiledCell(engine, backend, case.dtype, mode)
-        cell.prepare(case)
-        return cell.one(case)
+        cell.prepare(repeated(case, UNSTACKED if mode == "vmap" else 1))
+        return cell.both([case])[0]
     as_judged = case.dtype == engine.formula_dtype != "float64"  # a claim of low precision: its formula, widened
     return engine.wide(case) if as_judged else engine.native(case)
 

@@ -129,6 +129,38 @@ def trace(
     return _trace(sides, structure, dtype, dims, reason)
 
 
+TRIALS = "number_of_trials"
+"""The name of the dimension along which trials are stacked."""
+
+
+def stacked(sides: Sides, structure: Structure, dtype: str) -> Program | None:
+    """Hand and reference under ``jax.vmap`` over trials, as one program; hand's outputs come first.
+
+    None if there is no such form.
+    """
+    if TRIALS in structure.dims:
+        return None
+    try:
+        with precision_of(dtype), undecided_sizes_raise():
+            symbols = jax.export.symbolic_shape(", ".join((*structure.dims, TRIALS)))
+            known = survey(sides, structure, dtype, dict(zip(structure.dims, symbols, strict=False)))
+            count = len(known.avals)
+
+            def both(*flat: Any) -> tuple[Any, ...]:
+                arguments = structure.build(flat[:count])
+                extra = known.build_extra(arguments, flat[count:])
+                sides_of = sides.hand(arguments, extra).leaves, sides.reference(arguments, extra).leaves
+                kept = [i for i, x in enumerate(sides_of[1]) if jnp.result_type(x) != jax.dtypes.float0]
+                return tuple(jnp.asarray(leaves[i]) for leaves in sides_of for i in kept)
+
+            avals = [
+                jax.ShapeDtypeStruct((symbols[-1], *a.shape), a.dtype) for a in (*known.avals, *known.extra_avals)
+            ]
+            return translate(jax.make_jaxpr(jax.vmap(both))(*avals))
+    except Exception:  # anything at all: the trials are then evaluated one by one
+        return None
+
+
 @dataclass(frozen=True)
 class Survey:
     """What must be known before hand and reference can be called: inputs, and the cotangent or tangents."""

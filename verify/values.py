@@ -65,18 +65,30 @@ def draw_all(rng: np.random.Generator, wanted: Sequence[Wanted]) -> list[np.ndar
             found[at] = _alone(rng, one)
     for (dtype, kind), places in together.items():
         sizes = [math.prod(wanted[at].shape) for at in places]
-        plain = np.array([wanted[at].plain for at in places])
-        if kind == "real":
-            x = _reals(rng, np.array(sizes), plain, dtype)
-        else:
-            x = _positives(rng, np.array(sizes), plain, dtype, zeros=kind == "nonnegative")
-        if dtype == "float16":
-            x = np.clip(x, -reach(dtype)[1], reach(dtype)[1])  # so little range that ordinary draws could leave it
-        x, end = to_dtype(x, dtype), 0
+        x = _unbounded(rng, np.array(sizes), np.array([wanted[at].plain for at in places]), dtype, kind)
+        end = 0
         for at, size in zip(places, sizes, strict=True):
             found[at] = x[end : end + size].reshape(wanted[at].shape)
             end += size
     return found
+
+
+def draw_stacked(rng: np.random.Generator, wanted: Wanted, plain: np.ndarray) -> np.ndarray:
+    """The array drawn over and over, stacked along a first axis, as often as ``plain`` is long."""
+    if wanted.kind == "float" and wanted.domain.kind in UNBOUNDED:
+        sizes = np.full(len(plain), math.prod(wanted.shape))
+        return _unbounded(rng, sizes, plain, wanted.dtype, wanted.domain.kind).reshape(len(plain), *wanted.shape)
+    return np.stack([_alone(rng, wanted._replace(plain=p)) for p in plain.tolist()])
+
+
+def _unbounded(rng: np.random.Generator, sizes: np.ndarray, plain: np.ndarray, dtype: str, kind: str) -> np.ndarray:
+    if kind == "real":
+        x = _reals(rng, sizes, plain, dtype)
+    else:
+        x = _positives(rng, sizes, plain, dtype, zeros=kind == "nonnegative")
+    if dtype == "float16":
+        x = np.clip(x, -reach(dtype)[1], reach(dtype)[1])  # so little range that ordinary draws could leave it
+    return to_dtype(x, dtype)
 
 
 def _alone(rng: np.random.Generator, wanted: Wanted) -> np.ndarray:

@@ -6,6 +6,7 @@ death or silence costs one claim, not the run.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import struct
@@ -83,6 +84,8 @@ class Worker:
             claims, problems = collect(target)
         except TargetError as error:
             claims, problems = [], [str(error)]
+        gc.collect()
+        gc.freeze()  # JAX is a million objects that need not be looked through again and again
         number = len(self.targets)
         self.targets.append(claims)
         listed = tuple(self._listed(target, c, (number, i)) for i, c in enumerate(claims))
