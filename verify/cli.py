@@ -18,6 +18,7 @@ COMMANDS = {
     "replay": "run one recorded case again, bit for bit",
     "diff": "what changed between two runs",
     "watch": "judge again what changed, on every save",
+    "bench": "what verification costs on this machine and sees, beside other tools",
     "devices": "what is here: backends, devices, precisions",
 }
 
@@ -82,6 +83,7 @@ _EXPECTED = (
     ("verify.session", "NothingToRun", 5),
     ("verify.runs", "ReportsError", 4),
     ("verify.serial", "RecordError", 4),
+    ("verify.bench.claims", "RunFailed", 3),
 )
 
 
