@@ -41,6 +41,7 @@ class Tick:
 class Label:
     text: str
     colour: int
+    x: float
     y: float
 
 
@@ -106,10 +107,10 @@ def _labels(lines: Sequence[tuple[Curve, Sequence[tuple[float, float]]]]) -> lis
     """A label beside the end of each curve, moved down where two would overlap."""
     found: list[Label] = []
     for curve, points in sorted(lines, key=lambda line: line[1][-1][1]):
-        y = points[-1][1]
+        x, y = points[-1]
         if found and y < found[-1].y + APART:
             y = found[-1].y + APART
-        found.append(Label(curve.label, curve.colour % COLOURS, y))
+        found.append(Label(curve.label, curve.colour % COLOURS, x, y))
     return found
 
 
