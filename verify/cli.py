@@ -18,8 +18,8 @@ COMMANDS = {
     "replay": "run one recorded case again, bit for bit",
     "diff": "what changed between two runs",
     "watch": "judge again what changed, on every save",
-    "bench": "what verification costs on this machine and sees, beside other tools",
     "devices": "what is here: backends, devices, precisions",
+    "bench": "what verification costs on this machine and what it sees, beside other tools",
 }
 
 

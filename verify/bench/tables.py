@@ -68,7 +68,7 @@ def sensitivity_rows(bench: Bench) -> Rows:
     ordered = sorted(bench.sensitivity, key=lambda s: (list(LABELS).index(s.tool), -s.mistake))
     for (tool, mistake), some in groupby(ordered, key=lambda s: (s.tool, s.mistake)):
         found = {s.function: share(s.noticed, s.visible) for s in some}
-        rows.append((LABELS[tool], f"{mistake:.0e}".replace("e-0", "e-"), *(found.get(n, "-") for n in names)))
+        rows.append((LABELS[tool], power(mistake), *(found.get(n, "-") for n in names)))
     return rows
 
 
@@ -127,6 +127,11 @@ def duration(seconds: float) -> str:
     return f"{number(seconds / 1e-6)} µs"
 
 
+def power(mistake: float) -> str:
+    """``1e-5``."""
+    return f"{mistake:.0e}".replace("e-0", "e-")
+
+
 def missed(bench: Bench) -> list[Sensitivity]:
     """Where ``verify`` did not notice a visible mistake in every case."""
     return [s for s in bench.sensitivity if s.tool == OURS and s.noticed < s.visible]
@@ -135,4 +140,4 @@ def missed(bench: Bench) -> list[Sensitivity]:
 def missed_text(s: Sensitivity) -> str:
     left = count(s.visible - s.noticed, "case")
     most = f"no entry changes there by more than {small(s.largest_missed)} of itself"
-    return f"{s.function}, {small(s.mistake)}: {left} of {s.visible:,} not noticed; {most}"
+    return f"{s.function}, {power(s.mistake)}: {left} of {s.visible:,} not noticed; {most}"
