@@ -30,7 +30,7 @@ from verify.bench.record import (
     Stage,
     read_bench,
 )
-from verify.bench.report import headline, report
+from verify.bench.report import headline, report, summary
 from verify.bench.sensitivity import change, sensitivity
 from verify.bench.sizes import side
 from verify.bench.tables import duration, number, sensitivity_rows, share, speed_rows
@@ -49,6 +49,11 @@ def drawn(function, seed, ones=False):
 
 def split(function, values):
     return (values[:-1], values[-1]) if function.has_cotangent else (values, np.float64(1))
+
+
+def hand_of(claim, arguments, cotangent):
+    found = claim.hand(*arguments, **({"cotangent": cotangent} if claim.relation == "vjp" else {}))
+    return found if claim.wrt_is_tuple else (found,)
 
 
 def close(found, wanted, rtol=1e-12):
@@ -71,11 +76,14 @@ def test_the_names_are_those_of_the_functions():
 def test_every_form_is_the_derivative_that_jax_finds(function, ones):
     values = drawn(function, 1, ones)
     arguments, cotangent = split(function, values)
-    with jax.enable_x64(True):
+
+    def derived(arguments, cotangent):
         output, pull = jax.vjp(function.claim.reference, *arguments)
-        truth = [np.asarray(pull(np.asarray(cotangent))[at]) for at in function.wrt]
-        hand = function.claim.hand(*arguments, **({"cotangent": cotangent} if function.has_cotangent else {}))
-    close(hand if function.claim.wrt_is_tuple else [hand], truth)
+        return output, [pull(cotangent)[at] for at in function.wrt], hand_of(function.claim, arguments, cotangent)
+
+    with jax.enable_x64(True):
+        output, truth, hand = jax.jit(derived)(arguments, np.asarray(cotangent))
+    close(hand, truth)
     close(function.hand(*values), truth)
     close(function.reference(*values), truth)
     close(function.numpy.pullback(cotangent, *arguments), truth)
@@ -156,8 +164,7 @@ def test_a_planted_mistake_scales_one_term(function):
     close(function.numpy.pullback(cotangent, *arguments, mistake=0.5), wanted)
     claim = function.planted(0.5)
     with jax.enable_x64(True):
-        found = claim.hand(*arguments, **({"cotangent": cotangent} if function.has_cotangent else {}))
-    close(found if claim.wrt_is_tuple else [found], wanted)
+        close(jax.jit(lambda *given: hand_of(claim, *given))(arguments, np.asarray(cotangent)), wanted)
     with_it, without = changed_by(function, 0.5, values)
     close(with_it, wanted)
     close(without, function.hand(*values))
@@ -312,6 +319,7 @@ def test_the_report_says_what_was_measured_and_missed():
     assert "| ridge | 1 | 2 | 3 | 4 | 10 | 0.5 |" in text
     assert ("verify", "1e-5", "59 of 60 (98.3%)", "70 of 70 (100%)") in sensitivity_rows(BENCH)
     assert headline(BENCH)[1].startswith("verify notices 129 of 130 (99.2%) visible mistakes")
+    assert "| verify | 100 | 1 | 129 of 130 (99.2%) | 0 of 100 |" in summary(BENCH)
     alone = replace(BENCH, speed=(), sensitivity=(), accusations=(), sizes=())
     assert "## Fresh" not in report(alone) and "## Cost against the number of claims" in report(alone)
 

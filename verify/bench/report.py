@@ -21,6 +21,7 @@ from verify.bench.tables import (
     size_rows,
     speed_rows,
     stage_rows,
+    summary_rows,
 )
 
 WORK = {
@@ -56,6 +57,11 @@ def headline(bench: Bench) -> list[str]:
     return found
 
 
+def summary(bench: Bench) -> str:
+    """One table over all functions, for the README."""
+    return "\n".join(table(summary_rows(bench)))
+
+
 def _lines(bench: Bench) -> Iterator[str]:
     here = bench.environment
     packages = ("python", "jax", "numpy", "torch", "autograd")
@@ -87,7 +93,7 @@ judges batches of {bench.batch:,} cases with all that `verify run` does in a flo
 its own values (zeros, ties, saturation, extremes); traced and warm. The peers get normal values, and have their default
 steps and tolerances. Tools take turns; rates are medians over repetitions, ratios are formed within a repetition, means
 over functions are geometric."""
-    yield from ("", *_table(speed_rows(bench)), "", *_table(ratio_rows(bench)), "", *_table(stage_rows(bench)))
+    yield from ("", *table(speed_rows(bench)), "", *table(ratio_rows(bench)), "", *table(stage_rows(bench)))
 
 
 def _sensitivity(bench: Bench) -> Iterator[str]:
@@ -99,7 +105,7 @@ entry by more than 64 roundings of float64 of the largest entry of its array, co
 NumPy form. A tool notices it if it complains; `verify` if hand and reference differ in its float64 comparison by what
 does not shrink in extended precision, so that exact arithmetic decides. What a tool notices that accuses the correct
 rule, too, is no evidence."""
-    yield from ("", *_table(sensitivity_rows(bench)), "", *_table(accusation_rows(bench)), "")
+    yield from ("", *table(sensitivity_rows(bench)), "", *table(accusation_rows(bench)), "")
     wrong, right = (
         ", ".join(sorted({x.verdict or "-" for x in told if x.tool == OURS}))
         for told in (bench.sensitivity, bench.accusations)
@@ -114,7 +120,7 @@ def _sizes(bench: Bench) -> Iterator[str]:
     yield "All dimensions of a case are equal; `verify` draws, evaluates and compares it, and the floor does the same."
     if has_curve(bench.sizes):
         yield from ("", "![Seconds a case against input entries](sizes.svg)")
-    yield from ("", *_table(bend_rows(bench)), "")
+    yield from ("", *table(bend_rows(bench)), "")
     work: dict[str, list[str]] = {}
     for p in bench.sizes:
         work.setdefault(p.work, []).append(p.function)
@@ -122,7 +128,7 @@ def _sizes(bench: Bench) -> Iterator[str]:
     yield f"""\
 The bend: a small case costs the fixed price of its NumPy calls and draws, whatever its size. A large one costs its
 arithmetic. {explained}."""
-    yield from ("", *_table(size_rows(bench)))
+    yield from ("", *table(size_rows(bench)))
 
 
 def _claims(bench: Bench) -> Iterator[str]:
@@ -132,10 +138,11 @@ def _claims(bench: Bench) -> Iterator[str]:
 claims of the catalogue."""
     if len(bench.claims) > 1:
         yield from ("", "![Seconds of a run against its claims](claims.svg)")
-    yield from ("", *_table(claim_rows(bench)))
+    yield from ("", *table(claim_rows(bench)))
 
 
-def _table(rows: Rows) -> list[str]:
+def table(rows: Rows) -> list[str]:
+    """Rows in Markdown, the first of them its head."""
     head, *rest = rows
     rule = f"|---|{'---:|' * (len(head) - 1)}"
     return [_row(head), rule, *map(_row, rest)]

@@ -90,6 +90,19 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({rounded:.3g}%)"
 
 
+def summary_rows(bench: Bench) -> Rows:
+    """A row a tool: means and sums over the functions."""
+    rows: Rows = [("tool", "fresh shapes a second", "of the floor", "mistakes of 1e-5 noticed", "correct rule accused")]
+    for tool in tools_of(bench.speed):
+        seen = [s for s in bench.sensitivity if s.tool == tool and s.mistake == 1e-5]
+        asked = [a for a in bench.accusations if a.tool == tool]
+        noticed = share(sum(s.noticed for s in seen), sum(s.visible for s in seen)) if seen else "-"
+        accused = f"{sum(a.accused for a in asked):,} of {sum(a.cases for a in asked):,}" if asked else "-"
+        by_floor = number(mean_of(ratios(bench, tool)))
+        rows.append((LABELS[tool], number(mean_of(rates(bench, tool))), by_floor, noticed, accused))
+    return rows
+
+
 def size_rows(bench: Bench) -> Rows:
     """Seconds a case at every size, and how a curve bends."""
     rows: Rows = [("cost of a case", "entries", "verify", "floor", "verify / floor")]
