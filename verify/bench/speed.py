@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from statistics import median
 from time import perf_counter
 
+import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -105,15 +106,16 @@ def _processes(names: Sequence[str], seed: int) -> Iterator[list[ProcessPoolExec
     """Processes with warm engines. Each has an executor of its own, so that each gets its half."""
     context = get_context("spawn")
     with ExitStack() as stack:
-        pools = [stack.enter_context(ProcessPoolExecutor(1, context, _deaf)) for _ in range(PROCESSES)]
+        pools = [stack.enter_context(ProcessPoolExecutor(1, context, _set_up)) for _ in range(PROCESSES)]
         for ready in [pool.submit(_warm, tuple(names), seed) for pool in pools]:
             ready.result()
         yield pools
 
 
-def _deaf() -> None:
-    """Ctrl-C is the parent's business."""
+def _set_up() -> None:
+    """Ctrl-C is the parent's business, and so is a GPU."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    jax.config.update("jax_platforms", "cpu")
 
 
 def _warm(names: Sequence[str], seed: int) -> None:
