@@ -64,9 +64,9 @@ class Function:
         return self.claim.relation == "vjp"
 
 
-def changed_by(function: Function, mistake: float, values: Arrays) -> tuple[Arrays, Arrays]:
-    """The rule with and without the planted mistake at a case, in extended precision; independent of ``verify``."""
-    wide = [np.asarray(v, np.longdouble) for v in values]
-    arguments, cotangent = (wide[:-1], wide[-1]) if function.has_cotangent else (wide, np.longdouble(1))
+def changed_by(function: Function, mistake: float, values: Arrays, dtype: Any = np.float64) -> tuple[Arrays, Arrays]:
+    """The rule with and without the planted mistake at a case, from the NumPy form; independent of ``verify``."""
+    given = [np.asarray(v, dtype) for v in values]
+    arguments, cotangent = (given[:-1], given[-1]) if function.has_cotangent else (given, dtype(1))
     pullback = function.numpy.pullback
     return pullback(cotangent, *arguments, mistake=mistake), pullback(cotangent, *arguments)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 760, 430
 LEFT, RIGHT, TOP, BOTTOM = 74, 128, 46, 56
+NEAR = 0.05
+"""Decades by which a point may lie outside the axes."""
 APART = 15
 """Pixels between the labels of two curves."""
 COLOURS = 4
@@ -56,8 +58,8 @@ class Axis:
 
     @classmethod
     def over(cls, values: Sequence[float], start: float, end: float) -> Axis:
-        low = math.floor(math.log10(min(values)) + 1e-9)
-        high = math.ceil(math.log10(max(values)) - 1e-9)
+        low = math.floor(math.log10(min(values)) + NEAR)
+        high = math.ceil(math.log10(max(values)) - NEAR)
         return cls(low, max(high, low + 1), start, end)
 
     def __call__(self, value: float) -> float:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from statistics import median
+from statistics import linear_regression, median
 
 from verify.bench.record import FLOOR, OURS, Bench, SizePoint, Speed
 
@@ -58,11 +58,10 @@ def fixed_cost(points: Sequence[SizePoint]) -> float:
 
 
 def growth(points: Sequence[SizePoint]) -> float:
-    """The exponent with which a curve grows over its last decade."""
-    ordered = sorted(points, key=lambda p: p.entries)
-    last = ordered[-1]
-    first = next((p for p in ordered if p.entries >= last.entries / 12), ordered[0])
-    return math.log(last.verify / first.verify) / math.log(last.entries / first.entries)
+    """The exponent with which a curve grows over its last two decades: the slope of the line through their points."""
+    last = max(p.entries for p in points)
+    kept = [(math.log(p.entries), math.log(p.verify)) for p in points if p.entries >= last / 120]
+    return linear_regression(*zip(*kept, strict=True)).slope
 
 
 def bend(points: Sequence[SizePoint]) -> float | None:

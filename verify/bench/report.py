@@ -101,10 +101,10 @@ def _sensitivity(bench: Bench) -> Iterator[str]:
     yield from ("", "## Small mistakes", "")
     yield f"""\
 A single term of each rule is multiplied by 1 + mistake ({terms}). The mistake is visible in a case if it changes some
-entry by more than 64 roundings of float64 of the largest entry of its array, computed in extended precision from the
-NumPy form. A tool notices it if it complains; `verify` if hand and reference differ in its float64 comparison by what
-does not shrink in extended precision, so that exact arithmetic decides. What a tool notices that accuses the correct
-rule, too, is no evidence."""
+entry by more than 64 roundings of float64 of the largest entry of its array, in float64 and in extended precision; both
+are computed from the NumPy form. A tool notices it if it complains; `verify` if hand and reference differ in its float64
+comparison by what does not shrink in extended precision, so that exact arithmetic decides. What a tool notices that
+accuses the correct rule, too, is no evidence."""
     yield from ("", *table(sensitivity_rows(bench)), "", *table(accusation_rows(bench)), "")
     wrong, right = (
         ", ".join(sorted({x.verdict or "-" for x in told if x.tool == OURS}))
@@ -135,7 +135,7 @@ def _claims(bench: Bench) -> Iterator[str]:
     yield from ("", "## Cost against the number of claims", "")
     yield f"""\
 `verify run --backend numpy --cases {bench.claims[0].cases}` as a process of its own, from start to end, on the first
-claims of the catalogue."""
+claims of the catalogue. Many claims are shared out among workers, one a processor."""
     if len(bench.claims) > 1:
         yield from ("", "![Seconds of a run against its claims](claims.svg)")
     yield from ("", *table(claim_rows(bench)))

@@ -1,8 +1,9 @@
 """What each tool sees of a small mistake, and whether it accuses the correct rule.
 
 A mistake counts in a case if it changes some entry of a result by more than ``ROUNDINGS`` roundings of float64 of the
-largest entry of that result. This is computed in extended precision from the NumPy form alone. The other cases
-(a term that is zero there) are left out for every tool.
+largest entry of that result, both in float64 and in extended precision: in float64 alone it could be rounding that
+cancellation left over, in extended precision alone the change of what is zero in float64 (a saturated slope). This is
+computed from the NumPy form. The other cases (a term that is zero there) are left out for every tool.
 """
 
 from __future__ import annotations
@@ -49,18 +50,21 @@ def sensitivity(
 
 
 def change(function: Function, mistake: float, values: Arrays) -> float | None:
-    """The largest relative change of an entry, or None where the mistake changes nothing by more than rounding."""
+    """The largest relative change of an entry that changes by more than rounding; None where there is none."""
+    largest = None
     with np.errstate(all="ignore"):
-        visible, largest = False, 0.0
-        for with_it, without in zip(*changed_by(function, mistake, values), strict=True):
-            gap, size = np.abs(with_it - without), np.abs(without)
-            top = size.max(initial=0.0)
-            if not np.isfinite(top) or not np.isfinite(gap).all():
-                continue
-            visible |= bool((gap > ROUNDINGS * ROUNDOFF * top).any())
-            relative = np.where(gap > 0, gap / size, 0.0)
-            largest = max(largest, float(relative.max(initial=0.0)))
-    return largest if visible else None
+        in_both = (changed_by(function, mistake, values, dtype) for dtype in (np.longdouble, np.float64))
+        for exact_with, exact, with_it, without in zip(*(r for pair in in_both for r in pair), strict=True):
+            visible = _beyond_rounding(exact_with, exact) & _beyond_rounding(with_it, without)
+            if visible.any():
+                relative = np.abs(with_it - without)[visible] / np.abs(without)[visible]
+                largest = max(largest or 0.0, float(relative.max()))
+    return largest
+
+
+def _beyond_rounding(with_it: np.ndarray, without: np.ndarray) -> np.ndarray:
+    gap = np.abs(with_it - without)
+    return (gap > ROUNDINGS * ROUNDOFF * np.abs(without).max(initial=0.0)) & np.isfinite(gap)
 
 
 def _accused_by_ours(function: Function, seed: int, plan: Plan) -> Accusation:

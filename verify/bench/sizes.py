@@ -14,7 +14,8 @@ from verify.bench.function import Function
 from verify.bench.plan import Plan, Tell
 from verify.bench.record import SizePoint
 
-MOST = 200
+FEWEST, MOST = 6, 200
+"""Cases of one size: values are drawn in regimes of unequal cost."""
 
 
 def sizes(functions: Sequence[Function], seed: int, plan: Plan, tell: Tell) -> list[SizePoint]:
@@ -47,9 +48,8 @@ def side(function: Function, entries: int) -> int:
 
 
 def _median(one: Callable[[int], float], seconds: float) -> tuple[float, int]:
-    """The median cost of some cases, the first left out where there are more: it fills caches."""
+    """The median cost of some cases; the first is left out: it fills caches."""
     taken, start = [one(0)], perf_counter()
-    while len(taken) < MOST and perf_counter() - start < seconds:
+    while len(taken) < FEWEST or (len(taken) < MOST and perf_counter() - start < seconds):
         taken.append(one(len(taken)))
-    kept = taken[1:] or taken
-    return median(kept), len(kept)
+    return median(taken[1:]), len(taken) - 1

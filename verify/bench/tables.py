@@ -112,7 +112,7 @@ def size_rows(bench: Bench) -> Rows:
 
 
 def bend_rows(bench: Bench) -> Rows:
-    rows: Rows = [("curve", "fixed cost", "twice that at entries", "exponent of the last decade")]
+    rows: Rows = [("curve", "fixed cost", "twice that at entries", "exponent of the last two decades")]
     for name, points in curves(bench):
         at = bend(points)
         rows.append((name, duration(fixed_cost(points)), number(at) if at else "-", f"{growth(points):.2f}"))
