@@ -102,9 +102,9 @@ def _sensitivity(bench: Bench) -> Iterator[str]:
     yield f"""\
 A single term of each rule is multiplied by 1 + mistake ({terms}). The mistake is visible in a case if it changes some
 entry by more than 64 roundings of float64 of the largest entry of its array, in float64 and in extended precision; both
-are computed from the NumPy form. A tool notices it if it complains; `verify` if hand and reference differ in its float64
-comparison by what does not shrink in extended precision, so that exact arithmetic decides. What a tool notices that
-accuses the correct rule, too, is no evidence."""
+are computed from the NumPy form. A tool notices it if it complains; `verify` if hand and reference differ in float64 by
+what does not shrink in extended precision, so that exact arithmetic decides. What a tool notices that accuses the
+correct rule, too, is no evidence."""
     yield from ("", *table(sensitivity_rows(bench)), "", *table(accusation_rows(bench)), "")
     wrong, right = (
         ", ".join(sorted({x.verdict or "-" for x in told if x.tool == OURS}))
