@@ -1,6 +1,10 @@
 """``verify bench``: its functions are what they say, its arithmetic is right, and it says what is absent. Untimed."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as xml
 from dataclasses import replace
 from itertools import pairwise
@@ -37,7 +41,8 @@ from verify.bench.tables import duration, number, sensitivity_rows, share, speed
 from verify.cli import main
 from verify.serial import RecordError, dump, plain
 
-PUBLISHED = Path(__file__).parents[2] / "reports" / "published" / "bench"
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "reports" / "published" / "bench"
 EVERY = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 QUIET = lambda text: None  # noqa: E731
 
@@ -403,6 +408,41 @@ def test_a_quick_run(tmp_path, monkeypatch, capfd):
     folder = Path("reports/bench")
     assert sorted(p.name for p in folder.iterdir()) == ["bench.json", "report.md", "sizes.svg"]
     assert (folder / "report.md").read_text() == report(read_bench(folder / "bench.json"))
+
+
+def test_no_process_outlives_a_killed_benchmark(tmp_path):
+    """A worker of an executor waits for ever for a parent that was killed: it holds both ends of its own pipe."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, time\n"
+        "from verify.bench.speed import _processes\n"
+        "if __name__ == '__main__':\n"
+        "    with _processes([], 0) as pools:\n"
+        "        print(*[pool.submit(os.getpid).result() for pool in pools], flush=True)\n"
+        "        time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+                              env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    assert parent.stdout
+    with parent.stdout:
+        workers = [int(word) for word in parent.stdout.readline().split()]
+    parent.kill()
+    parent.wait()
+    assert len(workers) == 2
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in workers):
+        assert time.monotonic() < deadline, "the workers go on"
+        time.sleep(0.1)
+
+
+def is_running(pid):
+    """Whether a process is there and no zombie that nobody has buried."""
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")
+        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 def test_claims_are_runs_of_the_command():

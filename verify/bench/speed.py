@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from statistics import median
+from threading import Thread
 from time import perf_counter
 
 import jax
@@ -113,9 +115,16 @@ def _processes(names: Sequence[str], seed: int) -> Iterator[list[ProcessPoolExec
 
 
 def _set_up() -> None:
-    """Ctrl-C is the parent's business, and so is a GPU."""
+    """Ctrl-C is the parent's business, and so is a GPU; when the parent is killed, nobody would end this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     jax.config.update("jax_platforms", "cpu")
+    Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _warm(names: Sequence[str], seed: int) -> None:
