@@ -12,7 +12,9 @@ WITHOUT_JAX = [
     "verify", "verify.comparison", "verify.record", "verify.serial", "verify.explain", "verify.diagnosis",
     "verify.evidence", "verify.runs", "verify.case_file", "verify.options", "verify.cli", "verify.report.html",
     "verify.report.junit", "verify.report.markdown", "verify.report.terminal", "verify.sizes", "verify.budget",
-    "verify.session", "verify.pool", "verify.worker", "verify.pytest_plugin",
+    "verify.session", "verify.pool", "verify.worker", "verify.pytest_plugin", "verify.bench.record",
+    "verify.bench.ratios", "verify.bench.tables", "verify.bench.report", "verify.bench.plot", "verify.bench.folder",
+    "verify.bench.plan", "verify.commands.bench",
 ]  # fmt: skip
 
 

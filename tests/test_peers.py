@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.peers.report import alarms, missed, named, report, summary, totals, unexpressed
-from tests.peers.tools import by_check_grads, by_gradcheck, by_verify, torch_version
+from tests.peers.tools import by_check_grads, by_gradcheck, by_verify
+from verify.bench.peers import version_of
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT / "reports" / "published" / "peers" / "peers.json"
@@ -52,7 +53,7 @@ def test_tools_pass_and_fail():
         )
 
 
-@pytest.mark.skipif(torch_version() is None, reason="torch is not installed")
+@pytest.mark.skipif(version_of("torch") is None, reason="torch is not installed")
 def test_gradcheck_passes_and_fails():
     for fast in (True, False):
         for name in ("R03", "N08", "N11", "R30"):  # complex, forward, a rule, a rule differentiated once more

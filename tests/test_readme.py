@@ -27,7 +27,7 @@ FEWER = {
     "verify run mean_square.py log_det.py": ["--cases", "200"],
 }
 """Options that make a command cheap."""
-ONLY_PARSED = ("verify run --data", "verify run --changed", "verify watch")
+ONLY_PARSED = ("verify run --data", "verify run --changed", "verify watch", "verify bench")
 
 
 def blocks(language: str) -> list[str]:
@@ -118,6 +118,14 @@ def catalogue() -> str:
     return "\n".join(["| family | functions | claims |", "|---|---|---|", *rows, f"| | | {total} |"])
 
 
+def bench() -> str:
+    """What the published benchmark measured, all functions together."""
+    from verify.bench.record import read_bench
+    from verify.bench.report import summary
+
+    return summary(read_bench(ROOT / "reports/published/bench/bench.json"))
+
+
 _ORDER = [
     "differentials", "ridge", "matrices", "activations", "losses", "normalisation", "layers", "backpropagation",
     "networks", "chunked",
@@ -143,7 +151,7 @@ def write() -> None:
     text = README.read_text("utf-8")
     with tempfile.TemporaryDirectory() as name:
         write_files(Path(name))
-        parts = {"output": output(Path(name)), "catalogue": catalogue()}
+        parts = {"output": output(Path(name)), "catalogue": catalogue(), "bench": bench()}
     for name, part in parts.items():
         text = text.replace(
             f"<!-- begin {name} -->\n{between(text, name)}".rstrip(), f"<!-- begin {name} -->\n{part}"
@@ -162,6 +170,10 @@ def test_the_output_shown_is_what_the_example_prints(printed: str):
 def test_the_catalogue_shown_is_the_catalogue():
     shown = between(README.read_text("utf-8"), "catalogue")
     assert shown == catalogue(), "python tests/test_readme.py writes it anew"
+
+
+def test_the_speeds_shown_are_those_published():
+    assert between(README.read_text("utf-8"), "bench") == bench(), "python tests/test_readme.py writes it anew"
 
 
 def test_ci_runs_the_two_set_up_commands():

@@ -19,6 +19,7 @@ COMMANDS = {
     "diff": "what changed between two runs",
     "watch": "judge again what changed, on every save",
     "devices": "what is here: backends, devices, precisions",
+    "bench": "what verification costs on this machine and what it sees, beside other tools",
 }
 
 
@@ -82,6 +83,7 @@ _EXPECTED = (
     ("verify.session", "NothingToRun", 5),
     ("verify.runs", "ReportsError", 4),
     ("verify.serial", "RecordError", 4),
+    ("verify.bench.claims", "RunFailed", 3),
 )
 
 

@@ -16,7 +16,8 @@ import jax
 
 from tests.peers.functions import SIZES, names
 from tests.peers.report import report
-from tests.peers.tools import Result, by_check_grads, by_gradcheck, by_verify, torch_version
+from tests.peers.tools import Result, by_check_grads, by_gradcheck, by_verify
+from verify.bench.peers import version_of
 
 
 def tools() -> dict[str, Callable[[str], Result]]:
@@ -25,7 +26,7 @@ def tools() -> dict[str, Callable[[str], Result]]:
         "check_grads float32": partial(by_check_grads, x64=False),
         "check_grads float64": partial(by_check_grads, x64=True),
     }
-    if torch_version():
+    if version_of("torch"):
         found["gradcheck fast"] = partial(by_gradcheck, fast=True)
         found["gradcheck slow"] = partial(by_gradcheck, fast=False)
         found["gradcheck slow, 10 inputs"] = partial(by_gradcheck, fast=False, inputs=10)
@@ -60,7 +61,7 @@ def environment() -> dict[str, object]:
     from verify.environment import environment as here
 
     kept = ("python", "jax", "numpy", "platform", "cpus", "git")
-    return {k: v for k, v in here().items() if k in kept} | {"torch": torch_version()}
+    return {k: v for k, v in here().items() if k in kept} | {"torch": version_of("torch")}
 
 
 if __name__ == "__main__":

@@ -100,15 +100,6 @@ def with_rule(one: Checked) -> Callable[..., jax.Array]:
 # --- torch.autograd.gradcheck ----------------------------------------------------------------------
 
 
-def torch_version() -> str | None:
-    """None where torch is not installed: its columns are then absent."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    return torch.__version__.split("+")[0]
-
-
 def by_gradcheck(name: str, fast: bool, inputs: int = 1) -> Result:
     """``gradcheck`` with its default step and tolerances, in float64, until one of the inputs fails."""
     seconds = 0.0

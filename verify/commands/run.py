@@ -80,7 +80,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify.report.terminal import TerminalReporter
 
     for path in (parsed.json, parsed.junit):
-        _check_writable(path)
+        check_writable(path)
     reporter = TerminalReporter(parsed.color, parsed.verbose - parsed.quiet, parsed.strict)
     record = judged(options_of(parsed, argv), reporter)
     reporter.summary(record)
@@ -144,7 +144,7 @@ def judged(options, reporter, pool=None):
     )
 
 
-def _check_writable(path: str | None) -> None:
+def check_writable(path: str | None) -> None:
     """Says before a long run, not after it, that a file cannot be written."""
     if path is None:
         return

@@ -1,0 +1,80 @@
+"""``verify bench``: what verification costs on this machine and what it sees, beside other tools."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verify.bench.plan import FUNCTIONS, PARTS
+from verify.options import Parser, add_color, some_of, whole
+
+if TYPE_CHECKING:
+    from verify.bench.record import Bench
+
+FOLDER = "reports/bench"
+
+
+def parser() -> Parser:
+    parser = Parser(
+        "verify bench",
+        "Measure on this machine how many fresh shapes are judged a second, which small mistakes are seen, and what a "
+        "case costs by size and a run by claims; beside jax.test_util.check_grads, torch gradcheck and autograd (pip "
+        "install 'handgrad[bench]'; what is absent is left out and said to be).",
+        "exit codes: 0 measured, 2 interrupted, 3 internal error, 4 bad usage or a folder that cannot be written",
+    )
+    parser.add_argument("--quick", action="store_true", help="for seconds only: its figures mean little")
+    what = f"parts ({', '.join(PARTS)}) and functions ({', '.join(FUNCTIONS)}) alone (default: all)"
+    parser.add_argument("--only", type=some_of(*PARTS, *FUNCTIONS), default=(), metavar="LIST", help=what)
+    parser.add_argument("--seed", type=whole(0, 2**32), default=0, metavar="S", help="of all draws (default: 0)")
+    parser.add_argument(
+        "-o", dest="output", default=FOLDER, metavar="DIR", help=f"the folder of the report (default: {FOLDER})"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the record there, too")
+    add_color(parser)
+    return parser
+
+
+def execute(parsed: Namespace, argv: list[str]) -> int:
+    from verify.bench import folder
+    from verify.bench.measure import measured
+    from verify.commands.run import check_writable
+    from verify.report.terminal import Lines, console_for
+    from verify.serial import dump, plain
+
+    check_writable(parsed.json)
+    folder.prepare(Path(parsed.output))
+    parts, functions = (tuple(n for n in known if n in parsed.only) or known for known in (PARTS, FUNCTIONS))
+    with console_for(sys.stderr, parsed.color).status("") as status:
+        found = measured(functions, parts, parsed.seed, parsed.quick, ("verify", *argv), status.update)
+    lines = Lines(parsed.color)
+    _show(found, lines)
+    files = folder.write(found, Path(parsed.output))
+    if parsed.json:
+        dump(plain(found), Path(parsed.json))
+    lines.line(f"report: {next(f for f in files if f.suffix == '.md')}")
+    return 0
+
+
+def _show(bench: Bench, lines) -> None:
+    from verify.bench import tables
+    from verify.bench.report import headline
+    from verify.report.view import aligned
+
+    shown = {
+        "speed": [tables.speed_rows, tables.ratio_rows, tables.stage_rows] if bench.speed else [],
+        "sensitivity": [tables.sensitivity_rows, tables.accusation_rows] if bench.sensitivity else [],
+        "sizes": [tables.bend_rows] if bench.sizes else [],
+        "claims": [tables.claim_rows] if bench.claims else [],
+    }
+    for rows in (r for part in shown.values() for r in part):
+        first, *rest = aligned(rows(bench))
+        lines.line((first, "bold"))
+        for row in rest:
+            lines.line(row)
+        lines.line()
+    for text in headline(bench):
+        lines.line(text)
+    for home in dict.fromkeys(bench.absent.values()):
+        lines.line(f"absent: {home} (pip install 'handgrad[bench]')")
