@@ -69,11 +69,11 @@ _REGISTRY: list[Claim] = []
 
 
 def registered_claims(module: str | None = None) -> tuple[Claim, ...]:
-    """The claims registered so far, in order; only those made in ``module`` if one is named.
+    """The claims registered so far, in order; only those made in ``module``, or below it, if one is named.
 
     When a function carries several claims, each is named ``function.relation``.
     """
-    claims = [c for c in _REGISTRY if module is None or c.module == module]
+    claims = [c for c in _REGISTRY if module is None or f"{c.module}.".startswith(f"{module}.")]
     carried: dict[tuple[str, str], int] = {}
     for c in claims:
         carried[c.module, c.name] = carried.get((c.module, c.name), 0) + 1

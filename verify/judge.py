@@ -21,6 +21,7 @@ from handgrad.claims import Claim
 from verify.breadth import Breadth, Seen, breadth
 from verify.budget import Budget
 from verify.cases import DTYPES, Case, Draws
+from verify.clash import sizes_that_clash
 from verify.comparison import RESOLUTION, as_wide, precision
 from verify.compiled import depth
 from verify.diagnosis import Context, diagnose
@@ -421,27 +422,12 @@ class _Judging:
         if kind in ("TypeError", "ValueError", "ScopedBroadcastError", "IndexError") and (
             _SIZES_CLASH.search(text) and "argument" not in text and "Tracer" not in text
         ):
-            clash = self._clash() or text
-            self.diagnoses = (Diagnosis("shape", f"its sizes do not fit together: {clash}"),)
+            clash = sizes_that_clash(self.engine) if self.engine is not None else None
+            told = f"its sizes do not fit together: {clash or text}"
+            self.diagnoses = (Diagnosis("shape", told, evidence=text if clash else None),)
             self.cells.append(Cell("numpy", "float64", None, "eager", "wrong", 1, 1, reason=message))
             return Judged(self.record("wrong", reason=message))
         return Judged(self.record("error", reason=message))
-
-    def _clash(self) -> str | None:
-        """The same exception with concrete, unequal sizes reads better than with symbols."""
-        engine = self.engine
-        if engine is None:
-            return None
-        from verify.trace import trace
-
-        case = engine.draws.case(1, engine.formula_dtype)
-        try:
-            trace(engine.sides, case.structure, case.dtype, case.dims, symbolic=False)
-        except HandRaised as error:
-            return f"{error} (with {', '.join(f'{k} = {v}' for k, v in case.dims.items())})"
-        except Exception:
-            return None
-        return None
 
     # --- the record -------------------------------------------------------------------------------------
 

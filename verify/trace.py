@@ -122,11 +122,20 @@ def trace(
     reason = None
     if structure.dims and symbolic:
         try:
-            with undecided_sizes_raise():
-                return _trace(sides, structure, dtype, None)
+            return trace_of_sizes(sides, structure, dtype, None)
         except Exception as error:  # anything at all: the concrete trace decides whose fault it is
             reason = f"no symbolic sizes: {_first_line(error)}"
     return _trace(sides, structure, dtype, dims, reason)
+
+
+def trace_of_sizes(
+    sides: Sides, structure: Structure, dtype: str, dims: Mapping[str, int] | None
+) -> Traced:
+    """Traces for the sizes ``dims`` alone; with symbolic dimensions, and nothing else, where ``dims`` is None."""
+    if dims is not None:
+        return _trace(sides, structure, dtype, dims)
+    with undecided_sizes_raise():
+        return _trace(sides, structure, dtype, None)
 
 
 @dataclass(frozen=True)
