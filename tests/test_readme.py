@@ -25,9 +25,10 @@ SET_UP = "python3 -m venv .venv"
 FEWER = {
     "verify run -k": ["--cases", "40", "--backend", "numpy"],
     "verify run mean_square.py log_det.py": ["--cases", "200"],
+    "verify run ridge_steps.py": ["--cases", "40", "--backend", "numpy"],
 }
 """Options that make a command cheap."""
-ONLY_PARSED = ("verify run --data", "verify run --changed", "verify watch")
+ONLY_PARSED = ("verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch")
 
 
 def blocks(language: str) -> list[str]:

@@ -131,7 +131,7 @@ class _Judging:
     def __init__(self, claim: Claim, budget: Budget, report: Callable[[int], None]):
         self.claim, self.budget, self.report = claim, budget, report
         self.cells: list[Cell] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = [claim.note] if claim.note else []
         self.breadths: list[Breadth] = []
         self.failures: list[Failure] = []
         self.diagnoses: tuple[Diagnosis, ...] = ()
