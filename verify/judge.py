@@ -398,15 +398,19 @@ class _Judging:
         traced = engine.formula(case)
         samples = []
         if not traced.mismatch:
+            clashing: list[Case] = []
             for index in range(12):
                 other = engine.case(index, engine.formula_dtype)
                 hand, reference = engine.wide(other)
+                if any(h.shape != r.shape for h, r in zip(hand, reference, strict=True)):
+                    clashing.append(other)
                 named = named_inputs(engine, other)
                 samples.append(
                     Sample(other.id, dict(other.dims), named, hand, reference, reference, True)
                 )
             context = Context(self.claim.relation, traced.labels, traced.reference_shapes)
             self.diagnoses = self._diagnosed(samples, context)
+            case = min(clashing, key=lambda c: sum(v.size for v in c.values), default=case)
             hand, reference = engine.wide(case)
             self.failures.append(Failure(case, hand, reference, reference))
         if not self.diagnoses or self.diagnoses[0].kind not in ("shape", "transpose", "reduction"):

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from handgrad.claims import at_most, equal_to, gradient_of, jvp_of
 from handgrad.post.notation import Matrix, Scalar, norm, stated, tr, unit
-from handgrad.post.places import corrected, place, printed
+from handgrad.post.places import corrected, not_executable, place, printed
 
 Small = Float[Array, "2 3"]
 
@@ -49,6 +49,7 @@ def zero(X: Matrix, U: Matrix) -> Scalar:
 
 # --- The definition ---------------------------------------------------------------------------------------
 
+not_executable("L31", words="V is a vector field", reason="a slip of the pen for vector space; nothing is computed")
 place("L35", r"f: V \to \mathbb{R}")
 
 
@@ -109,6 +110,7 @@ def gradient_climbs_fastest(X: Matrix, B: Matrix, U: Matrix) -> Scalar:
     return climb_along(X, B, U)
 
 
+not_executable("L47", words="a normalised gradient costs more to compute", reason="a statement on cost, not on values")
 place("L52", words="the gradient vector is the product of the normalised one and the rate of change f'(x)(u)")
 
 

@@ -139,7 +139,11 @@ def sum_of_squares(W: Weights, X: Inputs, Y: Outputs) -> Scalar:
     return jnp.sum(each(X, Y))
 
 
-place("L143", words="the mean squared error is the sum over the data points", instead=r"\frac{1}{N} \sum_{i = 1}^N")
+place(
+    "L143",
+    words="the mean squared error is the sum over the data points",
+    instead=r"\frac{1}{N} \sum_{i = 1}^N \|y_i - f(x_i)\|_2^2",
+)
 place("L144", r"\sum_{i = 1}^N \|y_i - f(x_i)\|_2^2", note="A sum, here held against ‖Y - W X‖².")
 place("L146", r"\|Y - f(X)\|_2^2 = \|Y - W X\|_2^2", note="f of a matrix is f of every column.")
 

@@ -27,16 +27,21 @@ norm = frobenius_norm
 """``‖A‖``, Frobenius' norm, also written ``‖A‖_2``."""
 
 
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Whether two shapes are the same; where sizes have names, whether the names are."""
+    return [str(size) for size in one] == [str(size) for size in other]
+
+
 def tr(A: Float[Array, "n n"]) -> Scalar:
     """The trace of a square matrix. Raises ``TypeError`` for any other."""
-    if A.shape[0] != A.shape[1]:
+    if not _same(A.shape[:1], A.shape[1:]):
         raise TypeError(f"the trace of a matrix of shape {A.shape}: wanted a square one")
     return jnp.trace(A)
 
 
 def odot(A: Matrix, B: Matrix) -> Matrix:
     """``A ⊙ B``. Raises ``TypeError`` unless both have the same shape."""
-    if A.shape != B.shape:
+    if not _same(A.shape, B.shape):
         raise TypeError(f"the product ⊙ of shapes {A.shape} and {B.shape}: wanted the same shape")
     return A * B
 
@@ -58,6 +63,6 @@ def unit(A: Matrix) -> Matrix:
 
 def stated(A: Any, *shape: Any) -> Any:
     """``A``, which is stated to have this shape. Raises ``TypeError`` if it has another."""
-    if A.shape != shape:
+    if not _same(A.shape, shape):
         raise TypeError(f"stated to have shape {shape}, has shape {A.shape}")
     return A

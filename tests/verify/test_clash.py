@@ -1,5 +1,6 @@
 """The dimension checker: the operation whose sizes cannot match, with its sizes, by name where they have one."""
 
+import re
 from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ from jaxtyping import Array, Float
 
 from handgrad.domains import integers
 from verify import verify
+from verify.cli import main
 
 
 class Pair(NamedTuple):
@@ -71,3 +73,20 @@ def test_the_operation_and_its_sizes_are_named(hand, text):
 def test_sizes_that_fit_are_not_accused():
     outcome = verify(lambda p, x, k: layer(p, x, k), layer, relation="equal_to", cases=24, backends=("numpy",))
     assert outcome.verdict == "agrees"
+
+
+def test_a_transposed_result_is_shown_where_its_shape_differs_and_replays(tmp_path, monkeypatch, capsys):
+    """Not at 1 x 1, where a transpose is no mistake."""
+    target = tmp_path / "transposed.py"
+    target.write_text(
+        "import jax.numpy as jnp\nfrom jaxtyping import Array, Float\nfrom handgrad import gradient_of\n"
+        "def f(W: Float[Array, 'm n']):\n    return jnp.sum(W**2)\n"
+        "@gradient_of(f, wrt='W')\ndef g(W):\n    return 2 * W.T\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(target), "--seed", "0", "--cases", "40", "--backend", "numpy", "-o", "r"]) == 1
+    case = re.search(r"verify replay (\S+)", capsys.readouterr().out)
+    assert case and main(["replay", case[1], "-o", "r"]) == 0
+    replayed = capsys.readouterr().out
+    assert re.search(r"W: the shapes differ: hand \((\d), (\d)\), reference \(\2, \1\)", replayed), replayed
+    assert "bit for bit" in replayed

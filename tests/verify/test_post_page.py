@@ -116,6 +116,13 @@ def test_the_published_page_has_every_entry_and_no_failure():
         assert entry["mathml"] in text and entry["instead_mathml"] in text
 
 
+def test_the_readme_counts_as_the_page_does():
+    lines = lines_of(record_of_all())
+    hold, wrong = (sum(line.verdict == v and not line.entry["reason"] for line in lines) for v in ("agrees", "wrong"))
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"Of {len(lines)} entries {hold} hold as printed and {wrong} do not" in text
+
+
 @pytest.mark.slow
 def test_a_run_of_the_post_ends_with_0_and_writes_its_page(tmp_path):
     command = [sys.executable, "-m", "verify", "run", "handgrad.post", "--seed", "1", "-o", str(tmp_path), "-q",

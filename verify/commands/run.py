@@ -89,9 +89,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     reporter.summary(record)
     written = True
     if POST in parsed.targets:
-        from verify.report.post import write_page
-
-        written &= _written(lambda: write_page(record, Path(parsed.output) / "post"), parsed.output)
+        written &= _written(lambda: _publish(record, Path(parsed.output) / "post", reporter), parsed.output)
     if parsed.json:
         written &= _written(lambda: write_record(record, parsed.json), parsed.json)
     if parsed.junit:
@@ -149,6 +147,13 @@ def judged(options, reporter, pool=None):
         problems=tuple(reporter.problems),
         strict=options.strict,
     )
+
+
+def _publish(record, folder: Path, reporter) -> None:
+    from verify.report.post import write_page
+
+    if write_page(record, folder) and reporter.verbosity >= 0:
+        reporter.line(f"page: {folder / 'index.html'}")
 
 
 def _check_writable(path: str | None) -> None:

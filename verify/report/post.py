@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from verify.explain import SYMBOLS, brief, clean, count, other_diagnoses
+from verify.explain import SYMBOLS, brief, clean, count
 from verify.record import ClaimRecord, Record
 from verify.serial import write_atomically
 
@@ -96,14 +96,15 @@ def _values(value: Any, dtype: str) -> str:
     return brief(value, dtype)
 
 
-def write_page(record: Record, folder: Path) -> None:
-    """Writes ``index.html`` and ``README.md``, whole or not at all; nothing if the record lacks lines of the post."""
+def write_page(record: Record, folder: Path) -> bool:
+    """Writes ``index.html`` and ``README.md``, whole or not at all; False if the record lacks lines of the post."""
     lines = lines_of(record)
     if lines is None:
-        return
+        return False
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "index.html", page(record, lines).encode())
     write_atomically(folder / "README.md", markdown(record, lines).encode())
+    return True
 
 
 def summary(lines: Sequence[Line]) -> str:
@@ -136,13 +137,21 @@ def page(record: Record, lines: Sequence[Line]) -> str:
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"math": Markup, "clean": clean, "counterexample": counterexample, "others": other_diagnoses}
+    environment.filters |= {"math": Markup, "prose": _prose, "clean": clean, "counterexample": counterexample}
     template = environment.from_string(Path(__file__).with_name("post.html").read_text(encoding="utf-8"))
     return template.render(
         summary=summary(lines), command=command(record), sections=sections(lines), symbols=SYMBOLS,
         readings=contents()["readings"], wrong=[line for line in lines if line.verdict == "wrong"],
         formulas=len(contents()["formulas"]),
     )  # fmt: skip
+
+
+def _prose(text: str) -> Any:
+    """A diagnosis, with what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    parts = [escape(part) for part in clean(text).split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(parts))
 
 
 def markdown(record: Record, lines: Sequence[Line]) -> str:
