@@ -146,6 +146,11 @@ place("L66", r"L(dX)=\operatorname{tr}(A^T dX)")
 
 @printed(jvp_of, f, "L66", wrt="X")
 def derivative_under_the_trace(X: Matrix, B: Matrix, *, dX: Matrix) -> Scalar:
+    return L_by_trace(X, B, dX)
+
+
+def L_by_trace(X: Matrix, B: Matrix, dX: Matrix) -> Scalar:
+    """``tr(Aᵀ dX)``."""
     A = X + B
     return tr(A.T @ dX)
 
@@ -163,7 +168,7 @@ place("L73", "L = 0", note="At X = -B, where A = X + B is zero.")
 
 @printed(equal_to, zero, "L73")
 def derivative_is_zero(X: Matrix, U: Matrix) -> Scalar:
-    return L(X, -X, U)
+    return L_by_trace(X, -X, U)
 
 
 place("L74", "L(dX) = 0", note="At X = -B, for every unit dX; the gradient vector is then zero, too.")
@@ -171,7 +176,7 @@ place("L74", "L(dX) = 0", note="At X = -B, for every unit dX; the gradient vecto
 
 @printed(equal_to, zero, "L74")
 def no_direction_climbs(X: Matrix, U: Matrix) -> Scalar:
-    return L(X, -X, unit(U))
+    return L_by_trace(X, -X, unit(U))
 
 
 def gradient_where_zero(X: Matrix) -> Matrix:
@@ -182,7 +187,7 @@ def gradient_where_zero(X: Matrix) -> Matrix:
 @printed(equal_to, gradient_where_zero, "L74", "gradient")
 def zero_is_a_gradient(X: Matrix) -> Matrix:
     u = unit(X)
-    return u * L(X, -X, u)
+    return u * L_by_trace(X, -X, u)
 
 
 place("L76", r"\tilde{A} = \frac{A}{\|A\|}")
