@@ -10,6 +10,7 @@ import ast
 import linecache
 import os
 from collections.abc import Iterator
+from itertools import chain
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -17,7 +18,7 @@ import jax
 
 from verify.cases import Case
 from verify.engine import Engine
-from verify.trace import HandRaised, trace_of_sizes
+from verify.trace import HandRaised, precision_of, trace_of_sizes
 
 FEW = 12
 """Cases whose sizes are tried where the symbolic ones raise nothing to tell."""
@@ -29,7 +30,7 @@ def sizes_that_clash(engine: Engine) -> str | None:
     cases = [engine.draws.case(i, dtype) for i in range(FEW)]
     named = (_told(engine, case, None) for case in _one_of_each(cases))
     numbered = (_told(engine, case, case.dims) for case in cases)
-    return next(filter(None, (*named, *numbered)), None)
+    return next(filter(None, chain(named, numbered)), None)
 
 
 def _one_of_each(cases: list[Case]) -> list[Case]:
@@ -41,7 +42,10 @@ def _told(engine: Engine, case: Case, dims: Any) -> str | None:
         trace_of_sizes(engine.sides, case.structure, case.dtype, dims)
     except HandRaised as error:
         cause = error.__cause__
-        text = describe(cause, engine.claim.file) if isinstance(cause, TypeError | ValueError) else None
+        if not isinstance(cause, TypeError | ValueError):
+            return None
+        with precision_of(case.dtype):
+            text = describe(cause, engine.claim.file)
         sizes = f" (with {', '.join(f'{k} = {v}' for k, v in dims.items())})" if dims else ""
         return f"{text}{sizes}" if text else None
     except Exception:  # the reference raises: told elsewhere
