@@ -137,6 +137,12 @@ def test_what_is_wrong_is_named(place, kinds):
     assert [d.kind for d in outcome.diagnoses] == kinds, outcome
 
 
+def test_the_lost_inverse_is_told_in_the_letters_of_the_post():
+    claim = next(c for c in CLAIMS if c.name == "L200b.printed")
+    text = verify(claim, cases=400, backends=("numpy",)).diagnosis.text
+    assert "is ((X @ X.T) + (lam * I)) @ (Y @ X.T).T, but the value is the result of `solve`." in text
+
+
 def test_a_formula_that_is_spoilt_is_found():
     """A planted mistake in a line that holds: the claims can fail."""
     from handgrad.post.ridge_minimum import half_gradient_transposed, normal_equations
