@@ -202,6 +202,15 @@ def test_scripts(folder: Path, script: str):
     assert result.returncode == 0, result.stderr
 
 
+def test_a_broken_derivation_is_told_as_the_readme_says(tmp_path: Path):
+    text = files()["ridge_steps.py"]
+    (tmp_path / "ridge_steps.py").write_text(text.replace("yield 2 * tr((R @ X.T", "yield tr((R @ X.T"), "utf-8")
+    command = ["verify", "run", "ridge_steps.py", "--cases", "40", "--backend", "numpy", "--color", "never"]
+    result = execute(command, tmp_path)
+    told = re.search(r"`(BREAKS .*?)`", " ".join(README.read_text("utf-8").split()))
+    assert result.returncode == 1 and told and told[1] in result.stdout, result.stdout
+
+
 def test_pytest_items_and_assertions(folder: Path):
     text = README.read_text("utf-8")
     assert f"`pytest --verify {EXAMPLE}`" in text
