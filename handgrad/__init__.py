@@ -20,6 +20,7 @@ from handgrad.claims import (
     value_and_gradient_of,
     vjp_of,
 )
+from handgrad.derivations import derivation
 
 if TYPE_CHECKING:
     from handgrad.activations import ACTIVATIONS, Activation
@@ -39,6 +40,7 @@ __all__ = [
     "RidgeStatistics",
     "at_most",
     "backpropagate",
+    "derivation",
     "domains",
     "equal_to",
     "gradient_from_differential",

@@ -25,6 +25,7 @@ __all__ = [
     "gradient_of",
     "hvp_of",
     "jvp_of",
+    "register",
     "registered_claims",
     "value_and_gradient_of",
     "vjp_of",
@@ -41,7 +42,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Claim:
     """One statement: ``hand`` stands in ``relation`` to ``reference``, with respect to ``wrt``.
 
-    ``module`` is where the claim was made, which need not be where ``hand`` was defined.
+    ``module`` is where the claim was made, which need not be where ``hand`` was defined. ``note`` is told with the
+    outcome; a claim on a step of a derivation names it with ``step_of``.
     ``wrt_is_tuple`` remembers whether the user wrote ``wrt="W"`` (a bare gradient is returned) or
     ``wrt=("W",)`` (a tuple of gradients is returned). ``equation`` and ``form`` place a claim of the
     post in its text.
@@ -62,18 +64,25 @@ class Claim:
     line: int = 0
     equation: str | None = None
     form: str | None = None
+    note: str = ""
+    step_of: Callable[..., Any] | None = None
 
 
 # The one piece of global state: every claim, in the order of registration.
 _REGISTRY: list[Claim] = []
 
 
+def register(claim: Claim) -> None:
+    """Adds a claim that no decorator makes."""
+    _REGISTRY.append(claim)
+
+
 def registered_claims(module: str | None = None) -> tuple[Claim, ...]:
-    """The claims registered so far, in order; only those made in ``module`` if one is named.
+    """The claims registered so far, in order; only those made in ``module``, or below it, if one is named.
 
     When a function carries several claims, each is named ``function.relation``.
     """
-    claims = [c for c in _REGISTRY if module is None or c.module == module]
+    claims = [c for c in _REGISTRY if module is None or f"{c.module}.".startswith(f"{module}.")]
     carried: dict[tuple[str, str], int] = {}
     for c in claims:
         carried[c.module, c.name] = carried.get((c.module, c.name), 0) + 1

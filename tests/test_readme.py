@@ -25,9 +25,10 @@ SET_UP = "python3 -m venv .venv"
 FEWER = {
     "verify run -k": ["--cases", "40", "--backend", "numpy"],
     "verify run mean_square.py log_det.py": ["--cases", "200"],
+    "verify run ridge_steps.py": ["--cases", "40", "--backend", "numpy"],
 }
 """Options that make a command cheap."""
-ONLY_PARSED = ("verify run --data", "verify run --changed", "verify watch", "verify bench")
+ONLY_PARSED = ("verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch", "verify bench")
 
 
 def blocks(language: str) -> list[str]:
@@ -211,6 +212,15 @@ def test_replay(folder: Path, printed: str):
 def test_scripts(folder: Path, script: str):
     result = execute([sys.executable, "-c", script], folder)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_broken_derivation_is_told_as_the_readme_says(tmp_path: Path):
+    text = files()["ridge_steps.py"]
+    (tmp_path / "ridge_steps.py").write_text(text.replace("yield 2 * tr((R @ X.T", "yield tr((R @ X.T"), "utf-8")
+    command = ["verify", "run", "ridge_steps.py", "--cases", "40", "--backend", "numpy", "--color", "never"]
+    result = execute(command, tmp_path)
+    told = re.search(r"`(BREAKS .*?)`", " ".join(README.read_text("utf-8").split()))
+    assert result.returncode == 1 and told and told[1] in result.stdout, result.stdout
 
 
 def test_pytest_items_and_assertions(folder: Path):

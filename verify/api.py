@@ -32,7 +32,8 @@ def verify(
 
     ``verify(ridge_gradient)`` judges the claims that the function carries. ``verify(hand, reference, wrt="W")``
     makes a claim on the spot; with ``at=(W, X, Y)`` it needs no annotations and is judged at this call and around it
-    (same shapes and dtypes, values redrawn). Two calls with the same ``seed`` judge the same cases.
+    (same shapes and dtypes, values redrawn). Two calls with the same ``seed`` judge the same cases. Of a derivation the
+    steps are judged in order, up to the first that breaks, whose outcome is returned; else that of the last step.
 
     Raises ``TypeError`` for something that carries no claim.
     """
@@ -58,6 +59,8 @@ def verify(
             f"verify: {getattr(hand, '__name__', hand)!r} carries no claim; put gradient_of(...) or another decorator "
             f"on it, or name its reference: verify(hand, reference, wrt=...)"
         )
+    if claims[0].step_of is hand:
+        return _first_that_breaks(claims, budget)
     outcomes = [_judged(c, budget) for c in claims]
     return outcomes[0] if len(outcomes) == 1 else outcomes
 
@@ -83,12 +86,21 @@ def claim_of(
 
 
 def carried_by(hand: Any) -> list[Claim]:
-    """The claims of a function: those registered with it, or the rule that it is itself."""
+    """The claims of a function: those registered with it, the steps of a derivation, or the rule that it is itself."""
     from verify.collect import rule_of
 
-    found = [c for c in registered_claims() if c.hand is hand]
+    found = [c for c in registered_claims() if c.hand is hand or c.step_of is hand]
     rule = rule_of(getattr(hand, "__name__", "rule"), hand)
     return found or ([rule] if rule is not None else [])
+
+
+def _first_that_breaks(steps: Sequence[Claim], budget: Budget) -> ClaimRecord:
+    outcome = _judged(steps[0], budget)
+    for step in steps[1:]:
+        if not outcome.ok:
+            break
+        outcome = _judged(step, budget)
+    return outcome
 
 
 def _judged(claim: Claim, budget: Budget, at: Any = None) -> ClaimRecord:

@@ -269,7 +269,7 @@ def _to_be_examined(engine: Engine, seen: Breadth) -> list[Seen]:
     order = sorted(seen.differing, key=lambda s: s.case.size)
     lasting, rounding = [], []
     for here in _spread(order, MOST_COMPARED):
-        (rounding if _is_rounding(engine, here) else lasting).append(here)
+        (rounding if is_rounding(engine, here) else lasting).append(here)
     moderate = [s for s in rounding if _is_moderate(s.case)]
     worst = sorted(moderate, key=lambda s: -discrepancy(s.hand, s.reference))
     worst = worst[: MOST_ROUNDING if seen.dtype == engine.formula_dtype else FEW_ROUNDING]
@@ -286,7 +286,7 @@ def _is_moderate(case: Case) -> bool:
     return case.size <= MODERATE and max(case.dims.values(), default=1) <= MODERATE_SIZE
 
 
-def _is_rounding(engine: Engine, here: Seen) -> bool:
+def is_rounding(engine: Engine, here: Seen) -> bool:
     """Whether the difference shrinks with the unit roundoff, in extended precision."""
     if engine.claim.relation == "at_most":
         return False

@@ -45,9 +45,10 @@ def collect(target: str) -> tuple[list[Claim], list[str]]:
 
 
 def claims_of(modules: Sequence[ModuleType]) -> list[Claim]:
-    """The claims made in some modules, and the annotated custom rules defined in them."""
-    names = {m.__name__ for m in modules}
-    return [c for c in registered_claims() if c.module in names] + [c for m in modules for c in _custom_rules(m)]
+    """The claims made in some modules or below them, and the annotated custom rules defined in them."""
+    names = tuple(f"{m.__name__}." for m in modules)
+    made = [c for c in registered_claims() if f"{c.module}.".startswith(names)]
+    return made + [c for m in modules for c in _custom_rules(m)]
 
 
 def _is_file(place: str) -> bool:

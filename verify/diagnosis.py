@@ -13,6 +13,7 @@ import numpy as np
 
 from verify.evidence import Sample
 from verify.hypotheses.additive import additive, rearranged_and_more
+from verify.hypotheses.bounds import bound_of_another_power, reversed_bound
 from verify.hypotheses.candidates import candidates
 from verify.hypotheses.cases import (
     Case,
@@ -286,21 +287,11 @@ def _diagnose_shape(cases: list[Case], view: View) -> Told:
 
 def _diagnose_bound(cases: list[Case], view: View) -> Told:
     """An inequality: only a hand-written value above the reference fails."""
-    with np.errstate(all="ignore"):
-        never_below = all(
-            np.all(np.real(case.hand - case.truth) >= -case.noise) for case in cases if case.same_shape
-        )
     if any(case.failed and not case.same_shape for case in cases):
         return (wrong_shape(cases, view),)
-    if never_below and sum(case.failed for case in cases) >= 5:
-        return (
-            Diagnosis(
-                "sign",
-                "is never smaller than the reference: the inequality holds the other way round",
-                "reversed",
-                f"on all {len(cases)} cases",
-            ),
-        )
+    told = reversed_bound(cases) or bound_of_another_power(cases)
+    if told is not None:
+        return (told,)
     for attempt in (
         condition_on_cases(cases, view, None),
         condition_on_entries(cases, view, None, narrow=False),

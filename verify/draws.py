@@ -141,7 +141,7 @@ class Draws:
         plain = (rng.random(BLOCK) < 0.35).tolist()
         tied = (rng.random(BLOCK) < 0.08).tolist()
         sizes = [
-            sizes_of(numbers, s.dims, s.shapes, i // len(variants))
+            self.sizes(numbers, s, i // len(variants))
             for numbers, s, i in zip(chance, structures, indices, strict=True)
         ]
         values = iter(draw_all(rng, [
@@ -155,6 +155,10 @@ class Draws:
                 own = _with_ties(rng, s.leaves, own)
             cases.append(Case(self.case_id(i, dtype), i, s, dims, own, dtype, plain=p))
         return cases
+
+    def sizes(self, numbers: Sequence[float], structure: Structure, turn: int) -> dict[str, int]:
+        """The sizes of a case, from random numbers in [0, 1); the first turns cover the corners."""
+        return sizes_of(numbers, structure.dims, structure.shapes, turn)
 
     def _variants_in(self, dtype: str) -> list[int]:
         """All of them where the formula is judged; of many, some in the other dtypes, others for another seed."""

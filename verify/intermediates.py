@@ -23,6 +23,8 @@ _OPAQUE = "an intermediate value"
 _ASSIGNED = re.compile(r"^ +(v\d+) = (.+)$", re.MULTILINE)
 _LOCAL, _LOOP = re.compile(r"\bv\d+\b"), re.compile(r"^ +def f\d+\((.*)\):$", re.MULTILINE)
 _CALL = re.compile(r"^(\w+)\((.*)\)$")
+_IDENTITY = re.compile(r"iota\((\(\w+, \w+,\)), 0\)(?: \+ 0)?, iota\(\1, 1\)")
+"""How ``jnp.eye`` is compiled: 1 where the row is the column."""
 _INFIX = {"mul": "*", "div": "/", "add": "+", "add_any": "+", "sub": "-", "matmul": "@"}
 _SILENT = ("input_", "output_", "convert_", "copy", "stop", "reshape", "reduce_precision")
 _CALLED = {
@@ -146,6 +148,8 @@ def _written(expression: str, names: Mapping[str, str]) -> str:
     written = [_operand(part, names) for part in arguments]
     if call.group(1).startswith(_SILENT):
         return written[0]
+    if operation == "eq" and _IDENTITY.fullmatch(", ".join(written)):
+        return "I"
     if operation == "max" and "-inf" in written[:2] and len(written) == 2:
         return written[written[0] == "-inf"]
     if operation in _INFIX and len(written) >= 2:

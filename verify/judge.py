@@ -22,6 +22,7 @@ from handgrad.claims import Claim
 from verify.breadth import Breadth, Seen, breadth
 from verify.budget import Budget
 from verify.cases import DTYPES, Case
+from verify.clash import sizes_that_clash
 from verify.comparison import RESOLUTION, as_wide, precision
 from verify.compiled import depth
 from verify.diagnosis import Context, diagnose
@@ -135,7 +136,7 @@ class _Judging:
     def __init__(self, claim: Claim, budget: Budget, report: Callable[[int], None]):
         self.claim, self.budget, self.report = claim, budget, report
         self.cells: list[Cell] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = [claim.note] if claim.note else []
         self.breadths: list[Breadth] = []
         self.failures: list[Failure] = []
         self.diagnoses: tuple[Diagnosis, ...] = ()
@@ -415,15 +416,19 @@ class _Judging:
         traced = engine.formula(case)
         samples = []
         if not traced.mismatch:
+            clashing: list[Case] = []
             for index in range(12):
                 other = engine.case(index, engine.formula_dtype)
                 hand, reference = engine.wide(other)
+                if any(h.shape != r.shape for h, r in zip(hand, reference, strict=True)):
+                    clashing.append(other)
                 named = named_inputs(engine, other)
                 samples.append(
                     Sample(other.id, dict(other.dims), named, hand, reference, reference, True)
                 )
             context = Context(self.claim.relation, traced.labels, traced.reference_shapes)
             self.diagnoses = self._diagnosed(samples, context)
+            case = min(clashing, key=lambda c: sum(v.size for v in c.values), default=case)
             hand, reference = engine.wide(case)
             self.failures.append(Failure(case, hand, reference, reference))
         if not self.diagnoses or self.diagnoses[0].kind not in ("shape", "transpose", "reduction"):
@@ -439,27 +444,12 @@ class _Judging:
         if kind in ("TypeError", "ValueError", "ScopedBroadcastError", "IndexError") and (
             _SIZES_CLASH.search(text) and "argument" not in text and "Tracer" not in text
         ):
-            clash = self._clash() or text
-            self.diagnoses = (Diagnosis("shape", f"its sizes do not fit together: {clash}"),)
+            clash = sizes_that_clash(self.engine) if self.engine is not None else None
+            told = f"its sizes do not fit together: {clash or text}"
+            self.diagnoses = (Diagnosis("shape", told, evidence=text if clash else None),)
             self.cells.append(Cell("numpy", "float64", None, "eager", "wrong", 1, 1, reason=message))
             return Judged(self.record("wrong", reason=message))
         return Judged(self.record("error", reason=message))
-
-    def _clash(self) -> str | None:
-        """The same exception with concrete, unequal sizes reads better than with symbols."""
-        engine = self.engine
-        if engine is None:
-            return None
-        from verify.trace import trace
-
-        case = engine.draws.case(1, engine.formula_dtype)
-        try:
-            trace(engine.sides, case.structure, case.dtype, case.dims, symbolic=False)
-        except HandRaised as error:
-            return f"{error} (with {', '.join(f'{k} = {v}' for k, v in case.dims.items())})"
-        except Exception:
-            return None
-        return None
 
     # --- the record -------------------------------------------------------------------------------------
 

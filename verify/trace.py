@@ -122,8 +122,7 @@ def trace(
     reason = None
     if structure.dims and symbolic:
         try:
-            with undecided_sizes_raise():
-                return _trace(sides, structure, dtype, None)
+            return trace_of_sizes(sides, structure, dtype, None)
         except Exception as error:  # anything at all: the concrete trace decides whose fault it is
             reason = f"no symbolic sizes: {_first_line(error)}"
     return _trace(sides, structure, dtype, dims, reason)
@@ -159,6 +158,16 @@ def stacked(sides: Sides, structure: Structure, dtype: str) -> Program | None:
             return translate(jax.make_jaxpr(jax.vmap(both))(*avals))
     except Exception:  # anything at all: the trials are then evaluated one by one
         return None
+
+
+def trace_of_sizes(
+    sides: Sides, structure: Structure, dtype: str, dims: Mapping[str, int] | None
+) -> Traced:
+    """Traces for the sizes ``dims`` alone; with symbolic dimensions, and nothing else, where ``dims`` is None."""
+    if dims is not None:
+        return _trace(sides, structure, dtype, dims)
+    with undecided_sizes_raise():
+        return _trace(sides, structure, dtype, None)
 
 
 @dataclass(frozen=True)

@@ -110,9 +110,11 @@ class Worker:
     def judge(self, place: tuple[int, int], target: str, budget: Any) -> Any:
         from dataclasses import replace
 
-        from verify.judge import judge
+        from verify.judge import CASES, judge
 
         claim = self.targets[place[0]][place[1]]
+        if claim.equation is not None and budget.cases is None:
+            budget = replace(budget, cases=CASES)  # a line of a text, in float64 alone: the share of one dtype
         judged = judge(claim, budget, report=lambda cases: send(self.out, ("progress", cases)))
         return replace(judged, record=replace(judged.record, target=target))
 

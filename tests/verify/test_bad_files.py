@@ -54,7 +54,7 @@ CLAIMS = {
     "hand_takes_other_arguments.py::bad": ("error", "bad() missing 1 required positional argument: 'y'"),
     "hand_asks_for_values.py::bad": ("error", "Attempted boolean conversion of traced array"),
     "hand_wrong_shape.py::bad": ("wrong", "is summed over axis 0 (n), an axis that the gradient keeps"),
-    "hand_sizes_clash.py::bad": ("wrong", "its sizes do not fit together: TypeError: dot_general"),
+    "hand_sizes_clash.py::bad": ("wrong", "its sizes do not fit together: in `2 * (W @ X) @ X` the left side is m × N"),
     "hand_returns_none.py::bad": ("wrong", ""),
     "hand_returns_nan.py::bad": ("wrong", "is NaN where the gradient is finite"),
     "hangs.py::bad": ("error", "judging it made no progress for 12 s and was stopped; the other claims were judged"),

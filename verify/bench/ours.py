@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-import numpy as np
-
 from handgrad.claims import Claim
 from verify.bench.function import LARGEST
-from verify.breadth import breadth
-from verify.cases import Case, Draws
-from verify.comparison import agrees, differs
+from verify.breadth import Seen, breadth, is_rounding
+from verify.cases import Case, Structure
+from verify.comparison import compare_all
+from verify.draws import Draws
 from verify.engine import Arrays, Engine
 
 DTYPE = "float64"
 WARM = 64
 """Cases judged beforehand, so that traces are made and programs linked."""
-SHRINKS = 64
-"""A difference that is rounding is at least so many times smaller in extended precision."""
 
 
 class UniformDraws(Draws):
     """The cases of a claim with its own values, but every size from 1 to ``LARGEST``, each as likely."""
 
-    def case(self, index: int, dtype: str) -> Case:
-        rng = self.stream(2, dtype, index)
-        structure = self._structure(*self.variants()[0])
-        dims = dict(zip(structure.dims, rng.integers(1, LARGEST + 1, len(structure.dims)).tolist(), strict=True))
-        plain = rng.random() < 0.35
-        values = tuple([self._value(rng, leaf, dims, dtype, plain) for leaf in structure.leaves])
-        return Case(self.case_id(index, dtype), index, structure, dims, values, dtype, plain=plain)
+    def sizes(self, numbers: Sequence[float], structure: Structure, turn: int) -> dict[str, int]:
+        return {name: 1 + int(LARGEST * u) for name, u in zip(structure.dims, numbers, strict=False)}
 
 
 @dataclass(frozen=True)
@@ -79,19 +71,8 @@ def differs_at(engine: Engine, index: int) -> tuple[Case, bool]:
     """One case, and whether hand and reference differ there by what is no rounding: some difference in float64 does
     not shrink in extended precision. Exact arithmetic would then look at the case."""
     case = engine.case(index, DTYPE)
-    hand, reference = engine.wide(case)
-    return case, not _agree(hand, reference) and _lasts(engine, case, hand, reference)
-
-
-def _lasts(engine: Engine, case: Case, hand: Arrays, reference: Arrays) -> bool:
-    finer = engine.wide(case, np.longdouble)
-    with np.errstate(all="ignore"):
-        for h, r, finer_h, finer_r in zip(hand, reference, *finer, strict=True):
-            bad = differs(h, r)
-            shrunk = SHRINKS * np.abs(finer_h - finer_r)[bad] <= np.abs(h - r)[bad]
-            if not shrunk.all():
-                return True
-    return False
+    here = Seen(case, *engine.wide(case))
+    return case, not _agree([(here.hand, here.reference)]) and not is_rounding(engine, here)
 
 
 def stages(engine: Engine, cases: int) -> Stages:
@@ -103,8 +84,7 @@ def stages(engine: Engine, cases: int) -> Stages:
     for case in drawn:
         results.append(engine.wide(case))
     evaluating, start = perf_counter() - start, perf_counter()
-    for hand, reference in results:
-        _agree(hand, reference)
+    _agree(results)
     comparing = perf_counter() - start
     return Stages(drawing / cases, evaluating / cases, comparing / cases)
 
@@ -114,7 +94,7 @@ def at_sizes(engine: Engine, dims: Mapping[str, int], index: int) -> float:
     first = engine.case(0, DTYPE)
     start = perf_counter()
     case = engine.completed(engine.draws.resized(first, dict(dims), index))
-    _agree(*engine.wide(case))
+    _agree([engine.wide(case)])
     return perf_counter() - start
 
 
@@ -127,6 +107,5 @@ def verdict(claim: Claim, cases: int, seed: int) -> str:
     return judge(claim, budget, UniformDraws(claim, seed)).record.verdict
 
 
-def _agree(hand: Arrays, reference: Arrays) -> bool:
-    with np.errstate(all="ignore"):
-        return all([agrees(h, r) for h, r in zip(hand, reference, strict=True)])
+def _agree(results: Sequence[tuple[Arrays, Arrays]]) -> bool:
+    return bool(compare_all([h for h, _ in results], [r for _, r in results]).agree.all())

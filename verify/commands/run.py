@@ -31,6 +31,9 @@ exit codes: 0 every claim passes, 1 some claim is wrong, inaccurate or error (or
 2 interrupted, 3 internal error or a self-test failed, 4 bad usage or a target that cannot be loaded,
 5 nothing ran or a device asked for is absent"""
 
+POST = "handgrad.post"
+"""The target whose run is published as a page."""
+
 
 def parser() -> Parser:
     parser = Parser("verify run", "Judge claims against jax.grad and a derivative-free oracle.", EXIT_CODES)
@@ -85,6 +88,8 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     record = judged(options_of(parsed, argv), reporter)
     reporter.summary(record)
     written = True
+    if POST in parsed.targets:
+        written &= _written(lambda: _publish(record, Path(parsed.output) / "post", reporter), parsed.output)
     if parsed.json:
         written &= _written(lambda: write_record(record, parsed.json), parsed.json)
     if parsed.junit:
@@ -142,6 +147,13 @@ def judged(options, reporter, pool=None):
         problems=tuple(reporter.problems),
         strict=options.strict,
     )
+
+
+def _publish(record, folder: Path, reporter) -> None:
+    from verify.report.post import write_page
+
+    if write_page(record, folder) and reporter.verbosity >= 0:
+        reporter.line(f"page: {folder / 'index.html'}")
 
 
 def check_writable(path: str | None) -> None:

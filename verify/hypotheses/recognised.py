@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -60,7 +61,7 @@ def expressed(cases: Sequence[Case], view: View, table: Table, deep: bool) -> It
     if wanted is None or got is None or got[0] == wanted[0]:
         return
     (expr, scale, how), (true_expr, true_scale, _) = got, wanted
-    mine, true = multiple(scale, expr), multiple(true_scale, true_expr)
+    mine, true = multiple(scale, expr), _RESULT.sub(r"\1", multiple(true_scale, true_expr))
     yield Found.one(
         replaced_kind(table.probes[0], expr, true_expr),
         f"is {mine}, but the {view.noun} is {true}",
@@ -68,6 +69,8 @@ def expressed(cases: Sequence[Case], view: View, table: Table, deep: bool) -> It
         how,
     )
 
+
+_RESULT = re.compile(r"^an intermediate value \((the result of `\w+`)\)(?: no\. \d+)?$")
 
 Fitted = tuple[Expr, Scale, Fit]
 

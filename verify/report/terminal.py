@@ -9,7 +9,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from verify.explain import SYMBOLS, brief, cell_name, clean, clip, count, explain, headline, sentence, small
 from verify.record import Cell, ClaimRecord, Record
-from verify.report.view import aligned, cell_note, environment_rows, failing, summary_line, target
+from verify.report.view import (
+    aligned,
+    cell_note,
+    environment_rows,
+    failing,
+    first_breaks,
+    summary_line,
+    target,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -147,6 +155,10 @@ class TerminalReporter(Lines):
         for claim, word in shown:
             style = "bold red" if word == "FAILED" else "cyan"
             self.line((word, style), f" {target(claim)} - {clip(headline(claim), 300)}")
+        for derivation, claim in first_breaks(record):
+            step = claim.name.rpartition(".step")[2]
+            text = f" {derivation} at step {step}, line {claim.line}: {clip(headline(claim), 300)}"
+            self.line(("BREAKS", "bold red"), text)
         for name, facts in record.data.items():
             self._rule(f"real data: {name}")
             for row in aligned(environment_rows(facts)):

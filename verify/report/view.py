@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +54,19 @@ def worst_first(record: Record) -> list[ClaimRecord]:
     return sorted(
         record.claims, key=lambda c: (True, 0) if record.passes(c) else (False, _SEVERITY[c.verdict])
     )
+
+
+def first_breaks(record: Record) -> list[tuple[str, ClaimRecord]]:
+    """Of every derivation that does not hold: what names it on the command line, and the first step that breaks."""
+    first: dict[str, tuple[int, ClaimRecord]] = {}
+    for claim in record.claims:
+        step = _STEP.fullmatch(target(claim))
+        if step and claim.relation == "equal_to" and not record.passes(claim):
+            first[step[1]] = min(first.get(step[1], (sys.maxsize, claim)), (int(step[2]), claim), key=lambda s: s[0])
+    return [(derivation, claim) for derivation, (_, claim) in first.items()]
+
+
+_STEP = re.compile(r"(.+)\.step(\d+)")
 
 
 def target(claim: ClaimRecord) -> str:
