@@ -22,9 +22,9 @@ from verify.engine import Arrays, Engine
 from verify.hard_cases import at_covering_sizes
 from verify.record import Cell
 from verify.trace import extra_builder, precision_of
-from verify.trials import Trials, repeated, together, trials_of
+from verify.trials import MOST_TRIALS, Trials, repeated, together, trials_of
 
-TRIALS = {"eager": 1, "jit": 8, "vmap": 1024}
+TRIALS = {"eager": 1, "jit": 8, "vmap": MOST_TRIALS}
 UNSTACKED = 16
 """Trials under vmap where the wide results must be found one by one."""
 SHAPES = {"eager": 5, "jit": 1, "vmap": 20}

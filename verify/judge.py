@@ -191,7 +191,7 @@ class _Judging:
         except Untranslatable as error:
             if dtype == engine.formula_dtype:
                 raise
-            reason = f"no {error} in {dtype}: JAX computes it in float32 and float64 only"
+            reason = f"{error} in {dtype}: JAX computes it in float32 and float64 only"
             self.cells.append(Cell("numpy", dtype, None, "eager", "skipped", reason=reason))
             return
         verdict, reason = self._numpy_verdict(engine, seen)

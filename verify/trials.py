@@ -16,7 +16,7 @@ from verify.sizes import size_of
 from verify.trace import Traced
 from verify.values import cotangent, draw_stacked
 
-MOST_TRIALS = 1024
+MOST_TRIALS = 512
 MOST_ENTRIES = 2**18
 """Entries of all trials together."""
 

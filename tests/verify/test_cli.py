@@ -17,7 +17,8 @@ import pytest
 import verify
 from tests.verify.records import AGREES, HALF, WRONG, claim, record
 from verify.cli import COMMANDS, main
-from verify.record import exit_code_of, read_record
+from verify.record import Cell, exit_code_of, read_record
+from verify.report.view import cell_note
 from verify.runs import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -444,6 +445,14 @@ def test_show_a_claim(folder, capsys):
             "numpy float64 eager  wrong: worst error 0.5, explained up to 1e-15; 40,000 cases; sees 1e-9"
             in out
         )
+
+
+def test_a_cell_says_what_evaluated_it():
+    """Which engine, and why no other: the last is among the notes of the claim."""
+    cell = Cell("numpy", "float64", None, "eager", "agrees", 400, engine="concrete")
+    assert cell_note(cell) == "agrees: 400 cases; traced shape by shape"
+    compiled = Cell("cpu", "float32", None, "jit", "agrees", 8, engine="compiled")
+    assert cell_note(compiled) == "agrees: 8 cases"
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,10 @@ def by_column(claim: ClaimRecord) -> dict[str, Cell]:
     return cells
 
 
+TRACED = {"symbolic": "with symbolic sizes", "concrete": "shape by shape", "jax": "by JAX, without a NumPy form"}
+"""What evaluated a cell of the numpy engine; a note of the claim says why it was not the first of them."""
+
+
 def cell_note(cell: Cell) -> str:
     """``agrees: worst error 3e-16, explained up to 5e-16; 400 cases, sees 1e-9``."""
     parts = []
@@ -117,6 +121,8 @@ def cell_note(cell: Cell) -> str:
         parts.append(count(cell.cases, "case"))
     if cell.smallest_visible_error is not None:
         parts.append(f"sees {small(cell.smallest_visible_error)}")
+    if cell.engine and cell.backend == "numpy":
+        parts.append(f"traced {TRACED.get(cell.engine, cell.engine)}")
     if cell.reason:
         parts.append(cell.reason)
     return f"{cell.verdict}: {'; '.join(parts)}" if parts else cell.verdict
