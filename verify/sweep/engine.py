@@ -138,21 +138,24 @@ def _sweep_part(claim: ElementWise, truth: Truth, part: Part, seed: int, tallies
     if form.bits == 32:
         z, edges = _affordable(truth, z, edges)
     results = [claim.evaluate(side, z) for side in range(2)]
+    found: list[Tally | None] = [None, None]
     if len(edges) == 1 and form.bits == 32 and len(z) >= COMPILED and truth.is_plain(float(z[0]), float(z[-1])):
         found = truth.summary(z, results)
-        if found is not None:
-            key = str(edges[0][0])
-            tallies[key] = tuple(a.plus(b) for a, b in zip(tallies.get(key, (Tally(), Tally())), found, strict=True))
-            return
-    with np.errstate(invalid="ignore"):  # NaN
-        got = [g.astype(np.float64) for g in results]
-        wide = z.astype(np.float64)
-    low, high, near = _truths(truth, wide, form)
+    if None in found:
+        with np.errstate(invalid="ignore"):  # NaN
+            got = [g.astype(np.float64) for g in results]
+            wide = z.astype(np.float64)
+        low, high, near = _truths(truth, wide, form)
     for field_, a, b in edges:
-        before, after = tallies.get(str(field_), (Tally(), Tally())), []
-        for g, t in zip(got, before, strict=True):
-            errors, counts = _measured(g[a:b], low[a:b], high[a:b], form)
-            after.append(tally(wide[a:b], g[a:b], low[a:b], errors, counts, form, lambda i, a=a: near(i + a), t))
+        after = []
+        for side, before in enumerate(tallies.get(str(field_), (Tally(), Tally()))):
+            new = found[side]
+            if new is None:
+                g = got[side][a:b]
+                errors, counts = _measured(wide[a:b], g, low[a:b], high[a:b], form)
+                after.append(tally(wide[a:b], g, low[a:b], errors, counts, form, lambda i, a=a: near(i + a), before))
+            else:
+                after.append(before.plus(new))
         tallies[str(field_)] = tuple(after)
 
 
@@ -161,12 +164,14 @@ def _compiled(form: Format) -> Callable[..., Any]:
     return jax.jit(partial(measure.errors, form=form, xp=jnp))
 
 
-def _measured(got: np.ndarray, low: np.ndarray, high: np.ndarray, form: Format) -> tuple[np.ndarray, np.ndarray]:
+def _measured(
+    z: np.ndarray, got: np.ndarray, low: np.ndarray, high: np.ndarray, form: Format
+) -> tuple[np.ndarray, np.ndarray]:
     if len(got) < COMPILED:
         with np.errstate(all="ignore"):
-            return measure.errors(got, low, high, form)
+            return measure.errors(z, got, low, high, form)
     with precision_of("float64"):
-        errors, counts = _compiled(form)(got, low, high)
+        errors, counts = _compiled(form)(z, got, low, high)
         return np.asarray(errors), np.asarray(counts)
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 BEYOND = (1.0, 4.0, 100.0)
 """Errors in ulp; how many inputs are beyond is counted."""
+COUNTED = ("flushed", "not_finite", "wrong_sign", "nan_lost", "unknown")
+"""Zero for less than the smallest normal number; NaN or ∞ for a number; another sign; a number for NaN; no truth."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,11 @@ def ulp(x: Any, form: Format, xp: Any = np) -> Any:
 
 
 def distance(got: Any, low: Any, high: Any, form: Format, xp: Any = np) -> Any:
-    """How far ``got`` lies outside ``[low, high]``: 0 for NaN where NaN is due, infinite for any other NaN or ∞.
-
-    ∞ is right where the truth rounds to it.
-    """
+    """How far ``got`` lies outside ``[low, high]``: infinite for NaN, and for ∞ unless the truth rounds to it."""
     gap = xp.maximum(xp.maximum(low - got, got - high), 0.0)
     edge = form.largest + 2.0 ** (form.high - form.precision) if form.bits < 64 else np.inf
     overflown = ((got == np.inf) & (high >= edge)) | ((got == -np.inf) & (low <= -edge))
-    gap = xp.where(overflown | (xp.isnan(got) & xp.isnan(low)), 0.0, gap)
+    gap = xp.where(overflown, 0.0, gap)
     return xp.where(xp.isnan(gap), np.inf, gap)
 
 
@@ -86,15 +85,19 @@ def flushed(got: Any, truth: Any, unit: Any, form: Format, xp: Any = np) -> Any:
     return (got == 0) & (truth != 0) & (xp.abs(truth) - unit < form.smallest)
 
 
-def errors(got: Any, low: Any, high: Any, form: Format, xp: Any = np) -> tuple[Any, Any]:
-    """The errors in ulp, and what of it counts: entries beyond each of ``BEYOND``, flushed, unexpectedly not finite, of
-    the wrong sign."""
+def errors(z: Any, got: Any, low: Any, high: Any, form: Format, xp: Any = np) -> tuple[Any, Any]:
+    """The errors in ulp at the inputs ``z``, and the counts of ``BEYOND`` and ``COUNTED``.
+
+    No error where the truth is unknown (NaN for a number) or where nothing is due but NaN.
+    """
     unit = ulp(low, form, xp)
     zero = flushed(got, low, unit, form, xp)
-    error = xp.where(zero, 0.0, distance(got, low, high, form, xp) / unit)
+    known = ~xp.isnan(low)
+    error = xp.where(zero | ~known, 0.0, distance(got, low, high, form, xp) / unit)
     odd = ~xp.isfinite(got) & xp.isfinite(low) & (error > 0)
     sign = (xp.sign(got) * xp.sign(low) < 0) & (xp.abs(low) >= form.smallest) & (low == high)
-    counts = [xp.sum(m) for m in (*(error > b for b in BEYOND), zero, odd, sign)]
+    lost, unknown = xp.isnan(z) & ~xp.isnan(got), ~known & ~xp.isnan(z)
+    counts = [xp.sum(m) for m in (*(error > b for b in BEYOND), zero, odd, sign, lost, unknown)]
     return error, xp.stack(counts)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from verify.sweep.measure import BEYOND, Format, fair_unit, flushed, ulp
+from verify.sweep.measure import BEYOND, COUNTED, Format, fair_unit, flushed, ulp
 
 FIRST = 512
 """So many entries are looked at first: most others then need no fair ulp."""
@@ -31,6 +31,8 @@ class Tally:
     flushed: int = 0
     not_finite: int = 0
     wrong_sign: int = 0
+    nan_lost: int = 0
+    unknown: int = 0
 
     def plus(self, other: Tally) -> Tally:
         """Both together."""
@@ -39,7 +41,7 @@ class Tally:
         return Tally(
             self.count + other.count, fair.fair, fair.at, fair.got, fair.truth, size.ulp, size.ulp_at,
             tuple(a + b for a, b in zip(self.beyond, other.beyond, strict=True)),
-            self.flushed + other.flushed, self.not_finite + other.not_finite, self.wrong_sign + other.wrong_sign,
+            *(getattr(self, name) + getattr(other, name) for name in COUNTED),
         )  # fmt: skip
 
 
@@ -79,8 +81,9 @@ def tally(
         look(suspects)
     if fair < 0 and z.size:
         fair, best = 0.0, 0
-    *beyond, zero, not_finite, wrong_sign = (int(n) for n in counts)
-    new = Tally(int(z.size), beyond=tuple(beyond), flushed=zero, not_finite=not_finite, wrong_sign=wrong_sign)
+    numbers = [int(n) for n in counts]
+    some = dict(zip(COUNTED, numbers[len(BEYOND) :], strict=True))
+    new = Tally(int(z.size), beyond=tuple(numbers[: len(BEYOND)]), **some)
     if z.size:
         new = replace(new, ulp=float(errors[worst]), ulp_at=float(z[worst]))
     if best is not None:

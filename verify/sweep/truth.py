@@ -67,8 +67,8 @@ class Truth:
         normal = SINGLE.smallest <= abs(first) and np.isfinite(last)
         return bool(normal) and not self.is_dear(first) and not any(low <= at <= high for at, *_ in self.kinks)
 
-    def summary(self, z: np.ndarray, results: Sequence[np.ndarray]) -> list[Tally] | None:
-        """The tallies of results at millions of float32 numbers of one binade; None if any errs by more than an ulp.
+    def summary(self, z: np.ndarray, results: Sequence[np.ndarray]) -> list[Tally | None]:
+        """The tallies of results at millions of float32 numbers of one binade; None for one beyond an ulp.
 
         Where no error is beyond an ulp, the worst in ulp stands for the worst in fair ulp, which is no larger.
         """
@@ -77,11 +77,12 @@ class Truth:
             if source not in self._summaries:
                 self._summaries[source] = jax.jit(partial(_errors, self._compiled[source]))
             found = [np.asarray(e) for e in self._summaries[source](z, *results)]
-        places = [int(np.argmax(e)) for e in found]
-        if any(e[at] > 1 for e, at in zip(found, places, strict=True)):
-            return None
-        tallies = []
-        for e, at, got in zip(found, places, results, strict=True):
+        tallies: list[Tally | None] = []
+        for e, got in zip(found, results, strict=True):
+            at = int(np.argmax(e))
+            if not e[at] <= 1:
+                tallies.append(None)
+                continue
             worst, where, zeros = float(e[at]), float(z[at]), int(np.count_nonzero(e < 0))
             truth = float(self.at(np.asarray([where]))[0])
             fields = (worst, where, float(got[at]), truth, worst, where)
