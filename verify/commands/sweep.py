@@ -38,7 +38,7 @@ def parser() -> Parser:
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify.report.terminal import Lines
-    from verify.sweep.engine import Plan, sweep
+    from verify.sweep.engine import Plan, stem, sweep
     from verify.sweep.judge import failures
     from verify.sweep.sides import element_wise
 
@@ -47,7 +47,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     folder = _folder(parsed.output)
     lines, alive, states = Lines(parsed.color), _Progress(), []
     for claim in claims:
-        state = sweep(claim, plan, folder / "state" / f"{claim.claim.name}.json", parsed.resume, alive)
+        state = sweep(claim, plan, folder / "state" / f"{stem(claim)}.json", parsed.resume, alive)
         if parsed.time and (state.ratio is None or not parsed.resume):
             state = _timed(claim, state, folder)
         alive.clear()
@@ -56,7 +56,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
         lines.line(("✗ " if wrong else "✓ ", "red" if wrong else "green"), (state.claim, "bold"), f"  {_line(state)}")
         for sentence in wrong:
             lines.line(f"    {sentence}")
-    _report(states, folder)
+    _report(folder)
     lines.line(f"report: {folder / 'report.md'}")
     return 1 if any(failures(s) for s in states) else 0
 
@@ -123,12 +123,24 @@ def _timed(claim: Any, state: Any, folder: Path) -> Any:
     return state
 
 
-def _report(states: list[Any], folder: Path) -> None:
+def _report(folder: Path) -> None:
+    """Of all finished sweeps in the folder: some may have been exhaustive, others not."""
     import jax
     import numpy as np
 
-    from verify.sweep.report import write
+    from handgrad.activations import ACTIVATIONS
+    from verify.serial import RecordError
+    from verify.sweep.engine import load_state
+    from verify.sweep.report import name, write
 
+    states = []
+    for path in sorted((folder / "state").glob("*.json")):
+        try:
+            states.append(load_state(path))
+        except RecordError as error:
+            print(f"verify: {error}; left out of the report", file=sys.stderr)
+    order = {activation: i for i, activation in enumerate(ACTIVATIONS)}
+    states = sorted((s for s in states if s.complete), key=lambda s: order.get(name(s), len(order)))
     device = jax.devices()[0]
     environment = (
         f"`verify sweep`; JAX {jax.__version__}, NumPy {np.__version__}, {device.platform} ({device.device_kind}). "

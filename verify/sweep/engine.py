@@ -80,6 +80,12 @@ def fingerprint(claim: ElementWise, plan: Plan) -> str:
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
 
+def stem(claim: ElementWise) -> str:
+    """The name of a claim among those of all modules: of its file and in the report."""
+    own = claim.claim.module.startswith("handgrad")
+    return claim.claim.name if own else f"{claim.claim.module}.{claim.claim.name}"
+
+
 def load_state(path: Path) -> Swept:
     """A state from the disk; raises ``RecordError`` if it is none."""
     return build(Swept, load(path), str(path))
@@ -90,7 +96,7 @@ def sweep(
 ) -> Swept:
     """Sweeps a claim; goes on from the state at ``path`` if that is of this claim and plan and ``resume`` is set."""
     start, mark = time.monotonic(), fingerprint(claim, plan)
-    state = Swept(claim.claim.name, mark, tuple(d for d in plan.dtypes if FORMATS[d].bits == 16 or _whole(d, plan)))
+    state = Swept(stem(claim), mark, tuple(d for d in plan.dtypes if FORMATS[d].bits == 16 or _whole(d, plan)))
     if resume and path.exists():
         found = load_state(path)
         state = found if found.fingerprint == mark else state
@@ -143,20 +149,33 @@ def _sweep_part(claim: ElementWise, truth: Truth, part: Part, seed: int, tallies
         found = truth.summary(z, results)
     if None in found:
         with np.errstate(invalid="ignore"):  # NaN
-            got = [g.astype(np.float64) for g in results]
+            results = [g.astype(np.float64) for g in results]
             wide = z.astype(np.float64)
-        low, high, near = _truths(truth, wide, form)
+        due = _due(truth, wide, form)
     for field_, a, b in edges:
         after = []
         for side, before in enumerate(tallies.get(str(field_), (Tally(), Tally()))):
             new = found[side]
             if new is None:
-                g = got[side][a:b]
-                errors, counts = _measured(wide[a:b], g, low[a:b], high[a:b], form)
-                after.append(tally(wide[a:b], g, low[a:b], errors, counts, form, lambda i, a=a: near(i + a), before))
+                z_, g, d = wide[a:b], results[side][a:b], due.part(a, b)
+                errors, counts = _measured(z_, g, d, form)
+                after.append(tally(z_, g, d.low, errors, counts, form, d.near, before))
             else:
                 after.append(before.plus(new))
         tallies[str(field_)] = tuple(after)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is due at some inputs: see ``exact.Exact``; ``near`` gives the truth half an ulp to either side of some."""
+
+    low: np.ndarray
+    high: np.ndarray
+    rest: np.ndarray
+    near: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+    def part(self, a: int, b: int) -> Due:
+        return Due(self.low[a:b], self.high[a:b], self.rest[a:b], lambda i: self.near(i + a))
 
 
 @cache
@@ -164,14 +183,12 @@ def _compiled(form: Format) -> Callable[..., Any]:
     return jax.jit(partial(measure.errors, form=form, xp=jnp))
 
 
-def _measured(
-    z: np.ndarray, got: np.ndarray, low: np.ndarray, high: np.ndarray, form: Format
-) -> tuple[np.ndarray, np.ndarray]:
+def _measured(z: np.ndarray, got: np.ndarray, due: Due, form: Format) -> tuple[np.ndarray, np.ndarray]:
     if len(got) < COMPILED:
         with np.errstate(all="ignore"):
-            return measure.errors(z, got, low, high, form)
+            return measure.errors(z, got, due.low, due.high, form, rest=due.rest)
     with precision_of("float64"):
-        errors, counts = _compiled(form)(z, got, low, high)
+        errors, counts = _compiled(form)(z, got, due.low, due.high, rest=due.rest)
         return np.asarray(errors), np.asarray(counts)
 
 
@@ -207,25 +224,25 @@ def _affordable(truth: Truth, z: np.ndarray, edges: Edges) -> tuple[np.ndarray, 
     return (z, edges) if count == len(z) else (np.concatenate(kept), found)
 
 
-def _truths(truth: Truth, z: np.ndarray, form: Format) -> tuple[np.ndarray, np.ndarray, Callable]:
-    """The truth at ``z``, its limits at ±infinity, and the function that gives it half an ulp to either side."""
-    finite = slice(None) if np.isfinite(z).all() else np.isfinite(z)
-    inner = z[finite]
+def _due(truth: Truth, z: np.ndarray, form: Format) -> Due:
+    """The truth at ``z``, and its limits at ±infinity."""
+    finite = np.isfinite(z)
+    inner = z if finite.all() else z[finite]
+    rest = np.zeros(1)
     if form.bits == 64:
         exact = truth.oracle.at(inner)
-        a, b = exact.low, exact.high
+        low, high, rest = exact.low, exact.high, exact.rest
     else:
-        a, b = truth.at_kinks(inner, truth.at(inner))
+        low, high = truth.at_kinks(inner, truth.at(inner))
     if inner.size and np.abs(inner).min() < form.smallest:  # subnormal numbers may be taken for zero
         subnormal = (np.abs(inner) < form.smallest) & (inner != 0)
         zero = truth.oracle.at(np.zeros(1))
-        a, b = np.where(subnormal, np.fmin(a, zero.low), a), np.where(subnormal, np.fmax(b, zero.high), b)
-    if isinstance(finite, slice):
-        low, high = a, b
-    else:
-        low = np.where(np.isnan(z), np.nan, np.where(z > 0, truth.limits[1], truth.limits[-1]))
-        high = low.copy()
-        low[finite], high[finite] = a, b
+        low = np.where(subnormal, np.fmin(low, zero.low), low)
+        high = np.where(subnormal, np.fmax(high, zero.high), high)
+    if inner is not z:
+        limits = np.where(np.isnan(z), np.nan, np.where(z > 0, truth.limits[1], truth.limits[-1]))
+        low, high = _placed(limits, finite, low), _placed(limits, finite, high)
+        rest = _placed(np.zeros(z.shape), finite, rest)
 
     def near(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         before, after = np.full(i.shape, np.nan), np.full(i.shape, np.nan)
@@ -238,4 +255,10 @@ def _truths(truth: Truth, z: np.ndarray, form: Format) -> tuple[np.ndarray, np.n
             before[inside], after[inside] = truth.at(left), truth.at(right)
         return before, after
 
-    return low, high, near
+    return Due(low, high, np.broadcast_to(rest, z.shape), near)
+
+
+def _placed(everywhere: np.ndarray, mask: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    out = np.array(everywhere, float)
+    out[mask] = inner
+    return out

@@ -26,15 +26,21 @@ DIGITS, NOTHING = 64, -1140
 BLOCK = 128
 LADDER = (256, 1024, 3072, 8192)
 
+Found = tuple[float, float, float]
+
 FAILED = (Undecided, ArithmeticError, ValueError, NotImplementedError, OverflowError)
 
 
 @dataclass(frozen=True)
 class Exact:
-    """True values in float64: ``low`` and ``high`` are equal but at a kink; NaN where nothing could be proven."""
+    """True values: ``low`` and ``high`` are equal but at a kink; NaN where nothing could be proven.
+
+    ``rest`` is what float64 has no room for: the truth is ``low + rest``.
+    """
 
     low: np.ndarray
     high: np.ndarray
+    rest: np.ndarray
 
     @property
     def kink(self) -> np.ndarray:
@@ -56,32 +62,31 @@ class Oracle:
     def at(self, z: np.ndarray, moved: int = 0) -> Exact:
         """The truth at finite ``z``, or half an ulp of float64 to a side of it (``moved`` = -1 or 1)."""
         z = np.asarray(z, np.float64)
-        low, high = np.full(z.shape, np.nan), np.full(z.shape, np.nan)
+        found = np.full((3, len(z)), np.nan)
         for start in range(0, len(z), BLOCK):
             part = slice(start, start + BLOCK)
-            low[part], high[part] = self._block(z[part], moved)
-        return Exact(low, high)
+            found[:, part] = self._block(z[part], moved)
+        return Exact(*found)
 
     def limit(self, sign: int) -> float:
         """The value towards ±infinity: far out, and infinite where it still grows there."""
         near, far = self.at(np.asarray([sign * 1e100, sign * 1e200])).low
         return float(far) if not abs(far) > 4 * abs(near) + 4 else float(np.copysign(np.inf, far))
 
-    def _block(self, z: np.ndarray, moved: int) -> tuple[np.ndarray, np.ndarray]:
-        low, high = np.full(z.shape, np.nan), np.full(z.shape, np.nan)
+    def _block(self, z: np.ndarray, moved: int) -> np.ndarray:
+        out = np.full((3, len(z)), np.nan)
         left = np.arange(len(z))
         for bits in LADDER:
             if len(left) == 0:
                 break
             found = self._attempt(z[left], moved, bits)
-            known = np.array([f is not None for f in found], bool)
             for place, f in zip(left, found, strict=True):
                 if f is not None:
-                    low[place], high[place] = f
-            left = left[~known]
-        return low, high
+                    out[:, place] = f
+            left = left[[f is None for f in found]]
+        return out
 
-    def _attempt(self, z: np.ndarray, moved: int, bits: int) -> list[tuple[float, float] | None]:
+    def _attempt(self, z: np.ndarray, moved: int, bits: int) -> list[Found | None]:
         before, ctx.prec = ctx.prec, bits
         try:
             points = [_shifted(float(v), moved) for v in z]
@@ -102,7 +107,7 @@ class Oracle:
         finally:
             ctx.prec = before
 
-    def _run(self, points: Sequence[Any], bits: int) -> Sequence[Any]:
+    def _run(self, points: Sequence[Any], bits: int) -> np.ndarray:
         if bits not in self._linked:
             self._linked[bits] = self._program.link(ball(bits))
         padded = np.empty(BLOCK, object)
@@ -119,17 +124,18 @@ def _shifted(v: float, moved: int) -> arb:
     return (arb(v) + arb(towards)) / 2 if np.isfinite(towards) else arb(v)
 
 
-def _value(x: arb) -> tuple[float, float] | None:
+def _value(x: arb) -> Found | None:
     if not x.is_finite():
         return None
     size, radius = abs(x).upper(), x.rad()
     if radius > size * arb(2) ** -DIGITS and size > arb(2) ** NOTHING:
         return None
     middle = float(x.mid())
-    return middle, middle
+    rest = float((x - arb(middle)).mid()) if np.isfinite(middle) else 0.0
+    return middle, middle, rest
 
 
-def _slope(near: tuple[arb, arb], far: tuple[arb, arb]) -> tuple[float, float] | None:
+def _slope(near: tuple[arb, arb], far: tuple[arb, arb]) -> Found | None:
     """The derivative, or at a kink the two: a jump that does not shrink with the step.
 
     ``near`` and ``far`` are the quotients to the left and to the right, with one step and with four; together they give
@@ -143,5 +149,5 @@ def _slope(near: tuple[arb, arb], far: tuple[arb, arb]) -> tuple[float, float] |
         sides = _value(left), _value(right)
         if sides[0] is None or sides[1] is None:
             return None
-        return min(sides[0][0], sides[1][0]), max(sides[0][0], sides[1][0])
+        return min(sides[0][0], sides[1][0]), max(sides[0][0], sides[1][0]), 0.0
     return _value((left + right) / 2)

@@ -71,9 +71,12 @@ def ulp(x: Any, form: Format, xp: Any = np) -> Any:
     return (size & _EXPONENT).view(np.float64) * 2.0 ** (1 - form.precision)
 
 
-def distance(got: Any, low: Any, high: Any, form: Format, xp: Any = np) -> Any:
-    """How far ``got`` lies outside ``[low, high]``: infinite for NaN, and for ∞ unless the truth rounds to it."""
-    gap = xp.maximum(xp.maximum(low - got, got - high), 0.0)
+def distance(got: Any, low: Any, high: Any, form: Format, xp: Any = np, rest: Any = 0.0) -> Any:
+    """How far ``got`` lies outside ``[low, high]``: infinite for NaN, and for ∞ unless the truth rounds to it.
+
+    ``rest`` is what float64 has no room for in the truth.
+    """
+    gap = xp.maximum(xp.maximum((low - got) + rest, (got - high) - rest), 0.0)
     edge = form.largest + 2.0 ** (form.high - form.precision) if form.bits < 64 else np.inf
     overflown = ((got == np.inf) & (high >= edge)) | ((got == -np.inf) & (low <= -edge))
     gap = xp.where(overflown, 0.0, gap)
@@ -85,7 +88,9 @@ def flushed(got: Any, truth: Any, unit: Any, form: Format, xp: Any = np) -> Any:
     return (got == 0) & (truth != 0) & (xp.abs(truth) - unit < form.smallest)
 
 
-def errors(z: Any, got: Any, low: Any, high: Any, form: Format, xp: Any = np) -> tuple[Any, Any]:
+def errors(
+    z: Any, got: Any, low: Any, high: Any, form: Format, xp: Any = np, rest: Any = 0.0
+) -> tuple[Any, Any]:
     """The errors in ulp at the inputs ``z``, and the counts of ``BEYOND`` and ``COUNTED``.
 
     No error where the truth is unknown (NaN for a number) or where nothing is due but NaN.
@@ -93,7 +98,7 @@ def errors(z: Any, got: Any, low: Any, high: Any, form: Format, xp: Any = np) ->
     unit = ulp(low, form, xp)
     zero = flushed(got, low, unit, form, xp)
     known = ~xp.isnan(low)
-    error = xp.where(zero | ~known, 0.0, distance(got, low, high, form, xp) / unit)
+    error = xp.where(zero | ~known, 0.0, distance(got, low, high, form, xp, rest) / unit)
     odd = ~xp.isfinite(got) & xp.isfinite(low) & (error > 0)
     sign = (xp.sign(got) * xp.sign(low) < 0) & (xp.abs(low) >= form.smallest) & (low == high)
     lost, unknown = xp.isnan(z) & ~xp.isnan(got), ~known & ~xp.isnan(z)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -104,8 +104,3 @@ def _around(numbers: Sequence[float], form: Format) -> np.ndarray:
     near = near[near <= last]
     return np.sort(np.concatenate([near, near | signs]).astype(np.int64).view(np.uint64))
 
-
-def spread(part: Part) -> Iterator[int]:
-    """The binades that a part touches."""
-    size = 2 ** (part.format.precision - 1)
-    yield from range(part.start // size, -(-part.stop // size))

@@ -21,8 +21,8 @@ in every binade. At a kink every value between the one-sided derivatives is righ
 for NaN; *NaN lost* counts the others, which are no errors here. Results below the smallest normal number may be zero
 (*flushed*), and inputs there may be taken for zero.
 
-Wanted: at most {LIMIT["float16"]:g} fair ulp in bfloat16 and float16 and {LIMIT["float32"]:g} in float32 and float64; in
-every binade no more than jax.grad's worst there or {BINADE:g}; no result that is not finite where the truth is.
+Wanted: at most {LIMIT["float16"]:g} fair ulp in bfloat16 and float16, {LIMIT["float32"]:g} in float32 and in float64;
+in every binade no more than jax.grad's worst there or {BINADE:g}; no result that is not finite where the truth is.
 """
 
 

@@ -74,10 +74,9 @@ def element_wise(claim: Claim) -> ElementWise:
         value, pull = jax.vjp(primal, z)
         return pull(jnp.ones_like(value))[0]
 
-    functions: list[Function] = [hand, primal if claim.relation == "equal_to" else reference, primal]
-    if scalar:
-        functions = [jax.vmap(f) for f in functions]
-    found = ElementWise(claim, *functions, dtypes)
+    each: Callable[[Function], Function] = jax.vmap if scalar else lambda f: f
+    derived = primal if claim.relation == "equal_to" else reference
+    found = ElementWise(claim, each(hand), each(derived), each(primal), dtypes)
     _check(found)
     return found
 

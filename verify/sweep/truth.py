@@ -173,14 +173,14 @@ def _keys(z: np.ndarray) -> np.ndarray:
 
 
 def _checked_points(rng: np.random.Generator, special: Sequence[float]) -> np.ndarray:
+    """Numbers of float32."""
     found = [np.asarray([0.0, 2.0**-149, 2.0**-140])]
     for exponent in EXPONENTS[1:]:
-        inner = rng.random(CHECKED) + 1
-        inner = np.float32(np.concatenate([[1.0, 1 + 2.0**-20, 2 - 2.0**-23], inner])).astype(np.float64)
-        found.append(inner * 2.0**exponent)
+        inner = np.concatenate([[1.0, 1 + 2.0**-20, 2 - 2.0**-23], rng.random(CHECKED) + 1])
+        found.append(inner.astype(np.float32) * 2.0**exponent)
     for number in special:
-        near = np.float32(number * (1 + np.asarray([-(2.0**-6), -(2.0**-14), 2.0**-14, 2.0**-6]))).astype(np.float64)
-        found.append(near[np.isfinite(near)])
+        near = number * (1 + np.asarray([-(2.0**-6), -(2.0**-14), 2.0**-14, 2.0**-6]))
+        found.append(near.astype(np.float32).astype(np.float64))
     sizes = np.unique(np.concatenate(found))
     return np.concatenate([-sizes, sizes])
 
