@@ -112,7 +112,7 @@ def sparse_sigmoid(z: Z) -> Z:
 @activation(nn.hard_silu, lambda z: jnp.where(jnp.abs(z) < 3, jnp.full_like(z, 1 / 3), 0.0))
 def hard_silu(z: Z) -> Z:
     """``z hard_sigmoid(z)``: ``(2z + 3) / 6`` where ``|z| < 3``, else the step."""
-    return _unless_nan(z, jnp.where(jnp.abs(z) < 3, (2 * z + 3) / 6, jnp.where(z > 0, 1.0, 0.0)))
+    return jnp.where(jnp.abs(z) >= 3, jnp.where(z > 0, 1.0, 0.0), (2 * z + 3) * (1 / 6))
 
 
 @activation(nn.sparse_plus, lambda z: jnp.where(jnp.abs(z) < 1, jnp.full_like(z, 0.5), 0.0))
