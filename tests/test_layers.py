@@ -13,6 +13,8 @@ WITHOUT_JAX = [
     "verify.evidence", "verify.runs", "verify.case_file", "verify.options", "verify.cli", "verify.report.html",
     "verify.report.junit", "verify.report.markdown", "verify.report.terminal", "verify.sizes", "verify.budget",
     "verify.session", "verify.pool", "verify.worker", "verify.pytest_plugin",
+    "verify.sweep.measure", "verify.sweep.points", "verify.sweep.tally", "verify.sweep.state", "verify.sweep.judge",
+    "verify.sweep.plot", "verify.sweep.report", "verify.commands.sweep",
 ]  # fmt: skip
 
 

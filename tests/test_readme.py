@@ -124,6 +124,12 @@ _ORDER = [
 ]  # fmt: skip
 
 
+def activations() -> str:
+    """The summary of the published report."""
+    report = (ROOT / "reports/published/activations/report.md").read_text("utf-8")
+    return "\n".join(line for line in report.partition("\n## ")[0].splitlines() if line.startswith("|"))
+
+
 def between(text: str, name: str) -> str:
     found = re.search(rf"<!-- begin {name} -->\n(.*?)\n?<!-- end {name} -->", text, re.DOTALL)
     assert found, f"the README has no part {name}"
@@ -143,7 +149,7 @@ def write() -> None:
     text = README.read_text("utf-8")
     with tempfile.TemporaryDirectory() as name:
         write_files(Path(name))
-        parts = {"output": output(Path(name)), "catalogue": catalogue()}
+        parts = {"output": output(Path(name)), "catalogue": catalogue(), "activations": activations()}
     for name, part in parts.items():
         text = text.replace(
             f"<!-- begin {name} -->\n{between(text, name)}".rstrip(), f"<!-- begin {name} -->\n{part}"
@@ -162,6 +168,12 @@ def test_the_output_shown_is_what_the_example_prints(printed: str):
 def test_the_catalogue_shown_is_the_catalogue():
     shown = between(README.read_text("utf-8"), "catalogue")
     assert shown == catalogue(), "python tests/test_readme.py writes it anew"
+
+
+def test_the_table_of_activations_is_that_of_the_report():
+    shown = between(README.read_text("utf-8"), "activations")
+    assert shown == activations(), "python tests/test_readme.py writes it anew"
+    assert shown.count("\n| `") == 22
 
 
 def test_ci_runs_the_two_set_up_commands():

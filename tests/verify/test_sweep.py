@@ -14,12 +14,13 @@ import pytest
 from verify.cli import main
 from verify.collect import collect
 from verify.sweep import engine, measure
-from verify.sweep.engine import Plan, load_state, sweep
+from verify.sweep.engine import Plan, sweep
 from verify.sweep.exact import Oracle
 from verify.sweep.judge import failures
 from verify.sweep.measure import FORMATS, distance, errors, fair_unit, flushed, half_ulps, ulp
 from verify.sweep.points import CHUNK, binade, exponent_of, parts, patterns_of
 from verify.sweep.sides import ElementWise, element_wise
+from verify.sweep.state import load_state
 from verify.sweep.tally import Tally, tally
 
 F32, BF16, F16, F64 = (FORMATS[d] for d in ("float32", "bfloat16", "float16", "float64"))

@@ -130,8 +130,8 @@ def _report(folder: Path) -> None:
 
     from handgrad.activations import ACTIVATIONS
     from verify.serial import RecordError
-    from verify.sweep.engine import load_state
     from verify.sweep.report import name, write
+    from verify.sweep.state import load_state
 
     states = []
     for path in sorted((folder / "state").glob("*.json")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verify.serial import build, dump, load
+from verify.serial import dump
 from verify.sweep import measure
 from verify.sweep import points as inputs
 from verify.sweep.measure import FORMATS, Format, half_ulps
 from verify.sweep.points import Part
 from verify.sweep.sides import ElementWise
+from verify.sweep.state import Swept, load_state
 from verify.sweep.tally import Tally, tally
 from verify.sweep.truth import Truth
 from verify.trace import precision_of
@@ -48,28 +49,6 @@ class Plan:
         return inputs.parts(FORMATS[dtype], self.exhaustive, points, special)
 
 
-@dataclass(frozen=True)
-class Swept:
-    """The state of a sweep: ``tallies[dtype][binade]`` are those of hand and reference, ``done`` names parts."""
-
-    claim: str
-    fingerprint: str
-    exhaustive: tuple[str, ...] = ()
-    done: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    tallies: dict[str, dict[str, tuple[Tally, ...]]] = field(default_factory=dict)
-    complete: bool = False
-    seconds: float = 0.0
-    ratio: float | None = None
-    """Median time of the hand-written function over that of the reference, a million float32 numbers."""
-
-    def total(self, dtype: str, side: int) -> Tally:
-        """All binades of a dtype together."""
-        whole = Tally()
-        for pair in self.tallies.get(dtype, {}).values():
-            whole = whole.plus(pair[side])
-        return whole
-
-
 def fingerprint(claim: ElementWise, plan: Plan) -> str:
     """Of the programs, the plan and JAX: a state belongs to one only."""
     words = [jax.__version__, jax.default_backend(), *(str(v) for v in asdict(plan).values())]
@@ -84,11 +63,6 @@ def stem(claim: ElementWise) -> str:
     """The name of a claim among those of all modules: of its file and in the report."""
     own = claim.claim.module.startswith("handgrad")
     return claim.claim.name if own else f"{claim.claim.module}.{claim.claim.name}"
-
-
-def load_state(path: Path) -> Swept:
-    """A state from the disk; raises ``RecordError`` if it is none."""
-    return build(Swept, load(path), str(path))
 
 
 def sweep(

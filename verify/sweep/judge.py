@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from verify.sweep.engine import Swept
 from verify.sweep.measure import FORMATS
 from verify.sweep.points import exponent_of
+from verify.sweep.state import Swept
 
 LIMIT = {"float64": 4.0, "float32": 4.0, "bfloat16": 1.0, "float16": 1.0}
 """The worst fair error that is allowed, in ulp."""

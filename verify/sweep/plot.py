@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from verify.sweep.engine import Swept
 from verify.sweep.measure import FORMATS, Format
 from verify.sweep.points import exponent_of
+from verify.sweep.state import Swept
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 760, 90, 70, 26, 34
 LOW, HIGH = -1.0, 8.0

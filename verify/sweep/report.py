@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verify.serial import dump, write_atomically
-from verify.sweep.engine import Swept
 from verify.sweep.judge import BINADE, LIMIT, failures
 from verify.sweep.measure import BEYOND, FORMATS
 from verify.sweep.plot import svg
+from verify.sweep.state import Swept
 from verify.sweep.tally import Tally
 
 MEASURES = f"""\
