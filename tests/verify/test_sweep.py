@@ -383,3 +383,10 @@ def test_bad_usage_is_one_message(words, message, file, tmp_path, capsys):
 def test_bfloat16_is_what_ml_dtypes_has():
     assert ml_dtypes.finfo(ml_dtypes.bfloat16).smallest_normal == BF16.smallest
     assert float(ml_dtypes.finfo(ml_dtypes.bfloat16).max) == BF16.largest
+
+
+def test_the_time_ratio_is_that_of_hand_over_reference(file):
+    from verify.sweep.timing import ratio
+
+    slow = claim(file, "cancels")
+    assert 0.02 < ratio(slow, size=1000, rounds=5, groups=3) < 50
