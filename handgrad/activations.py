@@ -1,75 +1,59 @@
 r"""Activations: the scalar functions ``σ`` of a network, and their derivatives, written by hand.
 
-Applied entry by entry, an activation has the differential ``d σ(z) = σ'(z) ⊙ dz``; the work is in ``σ'``.
-Each function below is the derivative of the ``jax.nn`` function above it, in a form that neither cancels nor
-overflows:
+Applied entry by entry, an activation has the differential ``d σ(z) = σ'(z) ⊙ dz``; the work is in ``σ'``. Each
+function below is the derivative of the ``jax.nn`` function named above it, right over the whole floating-point axis:
 
-- exponentials only of negative numbers, ``e = exp(-|z|)``, and the other half line by the symmetry of ``σ``;
-- bfloat16 and float16 are computed in float32 and rounded once;
-- at ±inf the limit, NaN for NaN, at a kink the value that ``jax.grad`` takes, which lies between the slopes.
+- Of the two half lines the one where the slope is small is computed, with ``x = |z|`` and ``e = exp(-x)``; the other
+  follows from a symmetry, mostly ``σ'(z) + σ'(-z) = 1``.
+- Where ``exp`` would flush to zero while its product with ``x`` does not, ``exp(16 - x)`` is taken instead, and the
+  denominator is then ``exp(16)`` (``1 + e`` has long been 1).
+- Near zero such a slope is ``1/2 + z S(z²)`` with a polynomial ``S`` (``handgrad.polynomials``).
+- One exponential and one division each, no float64; roundings are few, and small where they count: at the roots of
+  gelu', silu' and mish', and where a slope lies just above a power of two.
+- At ±inf the limit, NaN for NaN, at a kink the value that ``jax.grad`` takes, which lies between the slopes.
 
-Shapes: any; the output has the shape and dtype of ``z``. Sources: the papers that name each function; the
-values are those of ``jax.nn``.
+Shapes: any; the output has the shape and dtype of ``z``. Sources: the papers that name each function; the values are
+those of ``jax.nn``. ``verify sweep`` measures the errors (``reports/activations``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
 import jax.numpy as jnp
-from jax import nn
-from jax.scipy.special import erfc
-from jaxtyping import Array, Float
+from jax import Array, nn
+from jax.lax import rsqrt
 
 from handgrad.claims import at_most, equal_to, jvp_of
+from handgrad.elementwise import Activation, Function, Z
+from handgrad.polynomials import (
+    GELU,
+    GELU_AT_ROOT,
+    GELU_ROOT,
+    GELU_TAIL,
+    GELU_TANH,
+    MISH,
+    SILU,
+    of_dtype,
+    polynomial,
+)
 
 __all__ = ["ACTIVATIONS", "Activation", "activation_named"]
 
-Z = Float[Array, "..."]
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An element-wise function: its value, and ``slope``, the hand-written derivative at a finite, wide
-    ``z``."""
-
-    name: str
-    value: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
-
-    def apply(self, z: Z) -> Z:
-        """``σ(z)``."""
-        return self.value(z)
-
-    def derivative(self, z: Z) -> Z:
-        """``σ'(z)``."""
-        z = jnp.asarray(z)
-        if not jnp.issubdtype(z.dtype, jnp.floating):
-            z = z.astype(jnp.result_type(float))
-        info = jnp.finfo(z.dtype)
-        wide = z if info.bits >= 32 else z.astype(jnp.float32)
-        far = float(jnp.finfo(wide.dtype).max) / 16  # where every slope has reached its limit at ±inf
-        slope = self.slope(jnp.clip(wide, -far, far))
-        return jnp.where(jnp.isnan(wide), wide, slope).astype(z.dtype)
-
-    def differential(self, z: Z, dz: Z) -> Z:
-        """``σ'(z) ⊙ dz``."""
-        return self.derivative(z) * dz
-
+FAR, SHIFT = 80.0, 16.0
+"""From ``exp(-FAR)`` on, exponentials are scaled by ``exp(SHIFT)``: they flush to zero at -87 and -708."""
 
 _TABLE: dict[str, Activation] = {}
 
 
-def activation(value: Callable[..., Array]) -> Callable[[Callable[[Array], Array]], Activation]:
-    """Enter a hand-written slope in the table, under its own name, and claim it to be the derivative of
-    ``value``."""
+def activation(value: Function, curvature: Function | None = None) -> Callable[[Function], Activation]:
+    """Enter a hand-written slope in the table, under its own name, and claim it to be the derivative of ``value``."""
 
-    def enter(slope: Callable[[Array], Array]) -> Activation:
-        entry = _TABLE[slope.__name__] = Activation(slope.__name__, value, slope)
+    def enter(slope: Function) -> Activation:
+        entry = _TABLE[slope.__name__] = Activation(slope.__name__, value, slope, curvature)
         jvp_of(entry.apply, wrt="z", name=f"{entry.name}_differential")(entry.differential)
         return entry
 
@@ -82,186 +66,256 @@ def activation(value: Callable[..., Array]) -> Callable[[Callable[[Array], Array
 @activation(nn.identity)
 def identity(z: Z) -> Z:
     """1."""
-    return jnp.ones_like(z)
+    return _unless_nan(z, 1.0)
 
 
 @activation(nn.relu)
 def relu(z: Z) -> Z:
     """1 where ``z > 0``, else 0."""
-    return _one_where(z > 0, z)
+    return _unless_nan(z, jnp.where(z > 0, 1.0, 0.0))
 
 
 @activation(nn.relu6)
 def relu6(z: Z) -> Z:
     """1 between 0 and 6."""
-    return _one_where((z > 0) & (z < 6), z)
+    return _unless_nan(z, jnp.where((z > 0) & (z < 6), 1.0, 0.0))
 
 
 @activation(nn.leaky_relu)
 def leaky_relu(z: Z) -> Z:
     """1 where ``z ≥ 0``, else the leak, 1/100."""
-    return jnp.where(z >= 0, 1.0, jnp.full_like(z, 0.01))
+    return _unless_nan(z, jnp.where(z >= 0, 1.0, 0.01))
 
 
 @activation(nn.hard_tanh)
 def hard_tanh(z: Z) -> Z:
     """1 where ``|z| ≤ 1``."""
-    return _one_where(jnp.abs(z) <= 1, z)
+    return _unless_nan(z, jnp.where(jnp.abs(z) <= 1, 1.0, 0.0))
 
 
 @activation(nn.hard_sigmoid)
 def hard_sigmoid(z: Z) -> Z:
     """``relu6(z + 3) / 6``: 1/6 where ``|z| < 3``."""
-    return _one_where(jnp.abs(z) < 3, z) / 6
+    return _unless_nan(z, jnp.where(jnp.abs(z) < 3, 1 / 6, 0.0))
 
 
 @activation(nn.sparse_sigmoid)
 def sparse_sigmoid(z: Z) -> Z:
     """``(z + 1) / 2`` clipped to [0, 1]: 1/2 where ``|z| < 1``, and half of that at the two corners."""
-    return (1 + jnp.sign(1 - jnp.abs(z))) / 4
+    x = jnp.abs(z)
+    return _unless_nan(z, jnp.where(x < 1, 0.5, jnp.where(x == 1, 0.25, 0.0)))
 
 
 # --- Piecewise smooth -------------------------------------------------------------------------------------
 
 
-@activation(nn.hard_silu)
+@activation(nn.hard_silu, lambda z: jnp.where(jnp.abs(z) < 3, jnp.full_like(z, 1 / 3), 0.0))
 def hard_silu(z: Z) -> Z:
     """``z hard_sigmoid(z)``: ``(2z + 3) / 6`` where ``|z| < 3``, else the step."""
-    return jnp.where(jnp.abs(z) < 3, (2 * z + 3) / 6, _one_where(z > 0, z))
+    return jnp.where(jnp.abs(z) >= 3, jnp.where(z > 0, 1.0, 0.0), (2 * z + 3) * (1 / 6))
 
 
-@activation(nn.sparse_plus)
+@activation(nn.sparse_plus, lambda z: jnp.where(jnp.abs(z) < 1, jnp.full_like(z, 0.5), 0.0))
 def sparse_plus(z: Z) -> Z:
     """``(z + 1)²/4`` between 0 and z: its slope is ``(z + 1)/2``, clipped to [0, 1]."""
-    return jnp.where(jnp.abs(z) < 1, (z + 1) / 2, _one_where(z > 0, z))
+    return jnp.clip(0.5 + 0.5 * z, 0.0, 1.0)
 
 
-@activation(nn.elu)
+def _elu_curvature(z: Array) -> Array:
+    return jnp.where(z > 0, 0.0, jnp.exp(jnp.minimum(z, 0.0)))
+
+
+@activation(nn.elu, _elu_curvature)
 def elu(z: Z) -> Z:
     """``exp(z) - 1`` below zero: ``exp(z)`` there, and 1 above."""
-    return jnp.exp(jnp.where(z > 0, 0, z))
+    return jnp.exp(jnp.minimum(z, 0.0))
 
 
-@activation(nn.celu)
+@activation(nn.celu, _elu_curvature)
 def celu(z: Z) -> Z:
     """As ``elu``: the two agree at α = 1."""
-    return jnp.exp(jnp.where(z > 0, 0, z))
+    return jnp.exp(jnp.minimum(z, 0.0))
 
 
-@activation(nn.selu)
+SCALE, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+"""With these ``selu`` keeps mean 0 and variance 1."""
+
+
+@activation(nn.selu, lambda z: SCALE * ALPHA * _elu_curvature(z))
 def selu(z: Z) -> Z:
-    """``λ`` times an ``elu`` with ``α``, the fixed point of which has mean 0 and variance 1."""
-    scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-    return jnp.where(z > 0, scale, scale * alpha * jnp.exp(jnp.where(z > 0, 0, z)))
+    """``λ`` times an ``elu`` with ``α``: ``λ α exp(z)`` below zero, ``λ`` above."""
+    far = z < -FAR
+    factor = jnp.where(far, SCALE * ALPHA * math.exp(-SHIFT), SCALE * ALPHA)
+    return jnp.where(z > 0, SCALE, factor * jnp.exp(jnp.minimum(z, 0.0) + jnp.where(far, SHIFT, 0.0)))
 
 
-@activation(nn.soft_sign)
+@activation(nn.soft_sign, lambda z: -2 * jnp.sign(z) / (1 + jnp.abs(z)) ** 3)
 def soft_sign(z: Z) -> Z:
-    """``z / (1 + |z|)``: ``1 / (1 + |z|)²``, squared last so that it underflows rather than overflows."""
-    r = 1 / (1 + jnp.abs(z))
-    return r * r
+    """``z / (1 + |z|)``: ``1 / (1 + |z|)²``; where the square overflows, the slope underflows."""
+    x = jnp.abs(z)
+    return 1 / (1 + x * (2 + x))
 
 
-# --- The logistic family: e = exp(-|z|) -------------------------------------------------------------------
+# --- The logistic family ----------------------------------------------------------------------------------
 
 
-@activation(nn.sigmoid)
+def _sigmoid_curvature(z: Array) -> Array:
+    """``σ'' = σ' (1 - 2σ)``, an odd function."""
+    x, e = jnp.abs(z), jnp.exp(-jnp.abs(z))
+    return jnp.where(x == z, -1.0, 1.0) * e * (1 - e) / (1 + e) ** 3
+
+
+@activation(nn.sigmoid, _sigmoid_curvature)
 def sigmoid(z: Z) -> Z:
     """``σ' = σ(z) σ(-z) = e / (1 + e)²``, an even function: ``1 - σ`` would round to 0."""
-    e = jnp.exp(-_size(z))
-    return e / ((1 + e) * (1 + e))
+    e = jnp.exp(-jnp.abs(z))
+    return e / (1 + e * (2 + e))
 
 
-@activation(nn.tanh)
+@activation(nn.tanh, lambda z: 8 * _sigmoid_curvature(2 * z))
 def tanh(z: Z) -> Z:
     """``tanh z = 2σ(2z) - 1``, so ``tanh' = 4σ'(2z)``, which is ``sech²``; ``1 - tanh²`` would round to 0."""
-    e = jnp.exp(-2 * _size(z))
-    return 4 * e / ((1 + e) * (1 + e))
+    x = 2 * jnp.abs(z)
+    e, divisor = _scaled_exp(x)
+    return 4 * e / divisor(1 + e * (2 + e))
 
 
-@activation(nn.softplus)
+@activation(nn.softplus, sigmoid.slope)
 def softplus(z: Z) -> Z:
     """``log(1 + exp z)' = σ(z)``."""
-    return _logistic(z)
+    return 1 / (1 + jnp.exp(-z))
 
 
-@activation(nn.log_sigmoid)
+@activation(nn.log_sigmoid, lambda z: -sigmoid.slope(z))
 def log_sigmoid(z: Z) -> Z:
     """``log σ(z) = -softplus(-z)``, so the slope is ``σ(-z)``."""
-    return _logistic(-z)
+    return 1 / (1 + jnp.exp(z))
 
 
-@activation(nn.silu)
+def _silu_curvature(z: Array) -> Array:
+    """``σ' (2 + z (1 - 2σ))``, an even function."""
+    x = jnp.minimum(jnp.abs(z), 1000.0)
+    e = jnp.exp(-x)
+    return e * (2 - x * (1 - e) / (1 + e)) / (1 + e) ** 2
+
+
+@activation(nn.silu, _silu_curvature)
 def silu(z: Z) -> Z:
-    """``(z σ)' = σ + z σ σ(-z)``; over the common denominator, below zero ``e (1 + e + z) / (1 + e)²``.
-
-    Above zero, ``silu(z) - silu(-z) = z`` gives ``silu'(z) = 1 - silu'(-z) = (1 + e (1 + z)) / (1 + e)²``.
-    """
-    e = jnp.exp(-_size(z))
-    return jnp.where(z < 0, e * (1 + e + z), 1 + e * (1 + z)) / ((1 + e) * (1 + e))
-
-
-@activation(nn.mish)
-def mish(z: Z) -> Z:
-    """``z tanh(softplus z) = z t`` with ``w = exp z``, ``t = w (w + 2) / d`` and ``d = w² + 2w + 2``.
-
-    Since ``dt = 4 w (w + 1) / d² dz``, the slope is ``(w (w + 2) d + 4 z w (w + 1)) / d²``. Above zero
-    everything is divided by ``w⁴``, so that only ``e = 1 / w`` appears.
-    """
-    e = jnp.exp(-_size(z))
-    d_below, d_above = 2 + e * (2 + e), 1 + 2 * e * (1 + e)
-    below = e * ((e + 2) * d_below + 4 * z * (1 + e)) / (d_below * d_below)
-    above = ((1 + 2 * e) * d_above + 4 * z * (e * e) * (1 + e)) / (d_above * d_above)
-    return jnp.where(z < 0, below, above)
-
-
-@activation(partial(nn.gelu, approximate=True))
-def gelu_tanh(z: Z) -> Z:
-    """``z (1 + tanh u)/2 = z σ(2u)`` with ``u = √(2/π) (z + 0.044715 z³)``: as ``silu``, with ``z 2u'``
-    for ``z``."""
-    c, k = math.sqrt(2 / math.pi), 0.044715
-    z = jnp.clip(z, -100, 100)  # beyond, the slope is 0 or 1 in every precision, and z⁴ would overflow
-    e = jnp.exp(-2 * c * _size(z) * (1 + k * z * z))
-    t = 2 * c * z * (1 + 3 * k * z * z)
-    return jnp.where(z < 0, e * (1 + e + t), 1 + e * (1 + t)) / ((1 + e) * (1 + e))
-
-
-# --- Others -----------------------------------------------------------------------------------------------
-
-
-@activation(partial(nn.gelu, approximate=False))
-def gelu(z: Z) -> Z:
-    """``(z Φ)' = Φ(z) + z φ(z)``, with the normal distribution ``Φ`` from ``erfc``, whose tail keeps its
-    digits."""
-    density = jnp.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-    return erfc(-z / math.sqrt(2)) / 2 + z * density
-
-
-@activation(nn.squareplus)
-def squareplus(z: Z) -> Z:
-    """``(z + √(z² + 4))/2``. With ``h = |z|/2`` and ``r = √(1 + h²)`` the slope is ``(r ± h) / 2r``.
-
-    Below zero ``r - h = 1 / (r + h)``, without the cancellation; above, one minus that.
-    """
-    h = _size(z) / 2
-    r = jnp.sqrt(1 + h * h)
-    below = 0.5 / (r * (r + h))
+    """``(z σ)' = σ + z σ σ(-z)``; over the common denominator, below zero ``e (1 - x + e) / (1 + e)²``."""
+    x = jnp.minimum(jnp.abs(z), 1000.0)
+    e, divisor = _scaled_exp(x)
+    below = e * ((1 - x) + e) / divisor(1 + e * (2 + e))
+    below = jnp.where(x < 0.6, 0.5 - x * polynomial(x * x, SILU), below)
     return jnp.where(z < 0, below, 1 - below)
 
 
-def _one_where(condition: Array, like: Array) -> Array:
-    return condition.astype(like.dtype)
+def _mish_curvature(z: Array) -> Array:
+    """With ``τ = tanh(softplus z) = 1 - 2/d``: ``2τ' + z τ''``."""
+    y = jnp.clip(z, -1000.0, 20.0)
+    w = jnp.exp(y)
+    m, r = w * (w + 1), 1 / (2 + w * (w + 2))
+    return (8 * m + 4 * y * (w * (2 * w + 1) - 4 * m * (m * r))) * r * r
 
 
-def _size(z: Array) -> Array:
-    """``|z|``, with the slope 1 at zero, so that a formula for ``z ≥ 0`` has the right slope there too."""
-    return jnp.where(z < 0, -z, z)
+@activation(nn.mish, _mish_curvature)
+def mish(z: Z) -> Z:
+    """``z tanh(softplus z) = z (1 - 2/d)`` with ``w = exp z`` and ``d = w² + 2w + 2``.
+
+    The slope is ``1 - 2/d + 4 z w (w + 1)/d²``. Over the common denominator ``d²`` its numerator is
+    ``w (4(1 + z) + w (6 + 4z + w (4 + w)))``, and that of one minus it ``4 + w (4(1 - z) + w (2 - 4z))``.
+    """
+    y, far = jnp.clip(z, -1000.0, 22.0), z < -FAR
+    w = jnp.exp(y + jnp.where(far, SHIFT, 0.0))
+    below = w * (4 * (1 + y) + w * ((6 + 4 * y) + w * (4 + w)))
+    above = 4 + w * (4 * (1 - y) + w * (2 - 4 * y))
+    square = 4 + w * (8 + w * (8 + w * (4 + w)))
+    part = jnp.where(z < 0, below, above) / jnp.where(far, 4 * math.exp(SHIFT), square)
+    slope = jnp.where(z < 0, part, 1 - part)
+    return jnp.where(jnp.abs(z + 0.175) < 0.775, polynomial(z + 0.5, MISH), slope)
 
 
-def _logistic(z: Array) -> Array:
-    """``1 / (1 + e)`` above zero and ``e / (1 + e)`` below."""
-    e = jnp.exp(-_size(z))
-    return jnp.where(z < 0, e, 1) / (1 + e)
+# --- The normal family ------------------------------------------------------------------------------------
+
+C, K = 2 * math.sqrt(2 / math.pi), 0.044715
+"""``gelu_tanh z = z σ(u)`` with ``u = C (z + K z³)``."""
+C_HIGH = round(C * 2**11) / 2**11
+"""``C`` to 12 bits: the product with it is exact or, where ``a b + c`` is rounded once, recovered."""
+
+
+def _gelu_tanh_curvature(z: Array) -> Array:
+    """``σ'(u) (2u' + z u'' + z u'² (1 - 2σ(u)))``, an even function."""
+    x = jnp.minimum(jnp.abs(z), 24.0)
+    v = x * x
+    e, du = jnp.exp(-C * x * (1 + K * v)), C * (1 + 3 * K * v)
+    return e * (2 * du + 6 * C * K * v - x * du * du * (1 - e) / (1 + e)) / (1 + e) ** 2
+
+
+@activation(partial(nn.gelu, approximate=True), _gelu_tanh_curvature)
+def gelu_tanh(z: Z) -> Z:
+    """``z (1 + tanh(u/2))/2 = z σ(u)``: as ``silu``, with ``t = x u'`` for ``x``: ``e (1 - t + e) / (1 + e)²``.
+
+    The rounding of ``u``, by ``lost``, changes ``e`` by the factor ``1 - lost``: it goes into the denominator. That is
+    ``1 + m``, of which ``1 - m/(1 + m)`` is the reciprocal, its error small where ``m`` is.
+    """
+    x = jnp.minimum(jnp.abs(z), 24.0)
+    v = x * x
+    small = x * ((C - C_HIGH) + C * K * v)
+    u = C_HIGH * x + small
+    lost = small + (x * C_HIGH - u)
+    far = u > FAR
+    e = jnp.exp(jnp.where(far, SHIFT, 0.0) - u)
+    numerator = e * (1 - C_HIGH * x) + e * (e - x * ((C - C_HIGH) + 3 * C * K * v))
+    m = e * (2 + e) + lost
+    below = (numerator - numerator * (m / (1 + m))) * jnp.where(far, math.exp(-SHIFT), 1.0)
+    below = jnp.where(x < 0.5, 0.5 - x * polynomial(v, GELU_TANH), below)
+    return jnp.where(z < 0, below, 1 - below)
+
+
+def _gelu_curvature(z: Array) -> Array:
+    """``φ(z) (2 - z²)``."""
+    v = jnp.minimum(jnp.abs(z), 40.0) ** 2
+    return jnp.exp(-v / 2) * ((2 - v) / math.sqrt(2 * math.pi))
+
+
+@activation(partial(nn.gelu, approximate=False), _gelu_curvature)
+def gelu(z: Z) -> Z:
+    """``(z Φ)' = Φ(z) + z φ(z)``. Below zero ``Φ(-x) = φ(x) m(x)`` with Mills' ratio ``m``, so that the slope is
+    ``φ(x) (m(x) - x)``: the second factor, with its root split off, is a polynomial in ``(x - k)/(x + k)``."""
+    x = jnp.minimum(jnp.abs(z), 40.0)
+    v = x * x
+    far = v > 2 * FAR
+    e = jnp.exp(jnp.where(far, SHIFT, 0.0) - 0.5 * v)
+    k = of_dtype(4.5, 5.0, x)
+    tail = polynomial((x - k) / (x + k), GELU_TAIL)
+    below = ((x - of_dtype(*GELU_ROOT, x)) * tail + of_dtype(*GELU_AT_ROOT, x)) * e
+    below = below * jnp.where(far, math.exp(-SHIFT), 1.0)
+    below = jnp.where(x < 0.5, 0.5 - x * polynomial(v, GELU), below)
+    return jnp.where(z < 0, below, 1 - below)
+
+
+# --- Algebraic --------------------------------------------------------------------------------------------
+
+
+@activation(nn.squareplus, lambda z: 2 * rsqrt(4 + jnp.minimum(jnp.abs(z), 1e12) ** 2) ** 3)
+def squareplus(z: Z) -> Z:
+    """``(z + r)/2`` with ``r = √(z² + 4)``: ``(1 + z/r)/2``, below zero ``2 / (r² + x r)``: nothing cancels."""
+    x = jnp.minimum(jnp.abs(z), of_dtype(1.2e19, 1.2e154, z))  # beyond, z² overflows and the slope is 0 or 1
+    square = 4 + x * x
+    reciprocal = rsqrt(square)
+    below = 2 / (square + x * (square * reciprocal))
+    below = jnp.where(x < 1, 0.5 - 0.5 * (x * reciprocal), below)
+    return jnp.where(z < 0, below, 1 - below)
+
+
+def _unless_nan(z: Array, slope: Array | float) -> Array:
+    return jnp.where(jnp.isnan(z), z, slope)
+
+
+def _scaled_exp(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """``exp(-x)`` where that is well above the smallest number, and beyond ``exp(SHIFT - x)``, with how to divide by
+    what then is the denominator."""
+    far = x > FAR
+    return jnp.exp(jnp.where(far, SHIFT, 0.0) - x), lambda near: jnp.where(far, math.exp(SHIFT), near)
 
 
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(_TABLE)

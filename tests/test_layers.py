@@ -15,6 +15,8 @@ WITHOUT_JAX = [
     "verify.session", "verify.pool", "verify.worker", "verify.pytest_plugin", "verify.bench.record",
     "verify.bench.ratios", "verify.bench.tables", "verify.bench.report", "verify.bench.plot", "verify.bench.folder",
     "verify.bench.plan", "verify.commands.bench",
+    "verify.sweep.measure", "verify.sweep.points", "verify.sweep.tally", "verify.sweep.state", "verify.sweep.judge",
+    "verify.sweep.plot", "verify.sweep.report", "verify.commands.sweep",
 ]  # fmt: skip
 
 

@@ -133,6 +133,12 @@ _ORDER = [
 ]  # fmt: skip
 
 
+def activations() -> str:
+    """The summary of the published report."""
+    report = (ROOT / "reports/activations/report.md").read_text("utf-8")
+    return "\n".join(line for line in report.partition("\n## ")[0].splitlines() if line.startswith("|"))
+
+
 def between(text: str, name: str) -> str:
     found = re.search(rf"<!-- begin {name} -->\n(.*?)\n?<!-- end {name} -->", text, re.DOTALL)
     assert found, f"the README has no part {name}"
@@ -152,7 +158,8 @@ def write() -> None:
     text = README.read_text("utf-8")
     with tempfile.TemporaryDirectory() as name:
         write_files(Path(name))
-        parts = {"output": output(Path(name)), "catalogue": catalogue(), "bench": bench()}
+        parts = {"output": output(Path(name)), "catalogue": catalogue()}
+        parts |= {"bench": bench(), "activations": activations()}
     for name, part in parts.items():
         text = text.replace(
             f"<!-- begin {name} -->\n{between(text, name)}".rstrip(), f"<!-- begin {name} -->\n{part}"
@@ -175,6 +182,12 @@ def test_the_catalogue_shown_is_the_catalogue():
 
 def test_the_speeds_shown_are_those_published():
     assert between(README.read_text("utf-8"), "bench") == bench(), "python tests/test_readme.py writes it anew"
+
+
+def test_the_table_of_activations_is_that_of_the_report():
+    shown = between(README.read_text("utf-8"), "activations")
+    assert shown == activations(), "python tests/test_readme.py writes it anew"
+    assert shown.count("\n| `") == 22
 
 
 def test_ci_runs_the_two_set_up_commands():

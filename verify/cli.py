@@ -17,6 +17,7 @@ COMMANDS = {
     "show": "a past run (default: the latest), or one claim of it in full",
     "replay": "run one recorded case again, bit for bit",
     "diff": "what changed between two runs",
+    "sweep": "element-wise derivatives over the whole floating-point axis",
     "watch": "judge again what changed, on every save",
     "devices": "what is here: backends, devices, precisions",
     "bench": "what verification costs on this machine and what it sees, beside other tools",

@@ -20,8 +20,10 @@ from handgrad.domains import Domain
 
 UNBOUNDED = ("real", "positive", "nonnegative")
 SPECIAL = np.array([0.0, 0.0, 0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 1.5, -0.25])
-REGIMES = ("ordinary", "integers", "special", "scaled", "saturating", "spread", "constant", "zero", "duplicated")
-WEIGHTS = tuple(accumulate([0.40, 0.14, 0.14, 0.09, 0.09, 0.05, 0.03, 0.02, 0.04]))
+REGIMES = (
+    "ordinary", "integers", "special", "scaled", "saturating", "spread", "constant", "zero", "duplicated", "offset",
+)  # fmt: skip
+WEIGHTS = tuple(accumulate([0.35, 0.14, 0.14, 0.09, 0.09, 0.05, 0.03, 0.02, 0.04, 0.05]))
 WIDEST = {"float64": 22.0, "float32": 22.0, "bfloat16": 22.0, "float16": 6.0}
 AXIS = 0.45
 """How far along the exponents of a dtype an input is drawn: a square of it, or a ratio of two, is in range."""
@@ -178,7 +180,11 @@ def _reals(rng: np.random.Generator, sizes: np.ndarray, plain: np.ndarray, dtype
         scales[at] = 10.0 ** (rng.uniform(-3, 3) / (1.5 if dtype == "float16" else 1))
     for at in np.flatnonzero(regimes == REGIMES.index("saturating")):
         scales[at] = LARGEST[dtype] / (2.0, 8.0, 20.0)[int(3 * rng.random())]
-    x *= np.repeat(scales, sizes)
+    offsets = np.zeros(count)
+    for at in np.flatnonzero(regimes == REGIMES.index("offset")):  # a mean far from zero, against the spread
+        scales[at] = 10.0 ** rng.uniform(-2, 0)
+        offsets[at] = rng.choice([-1.0, 1.0]) * 10.0 ** rng.uniform(0, 2)
+    x = x * np.repeat(scales, sizes) + np.repeat(offsets, sizes)
     owner = np.repeat(np.arange(count), sizes)
     codes = regimes[owner]
 

@@ -1,0 +1,36 @@
+"""What is known of one claim: the state of a sweep, on the disk after every few parts. No JAX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from verify.serial import build, load
+from verify.sweep.tally import Tally
+
+
+@dataclass(frozen=True)
+class Swept:
+    """The state of a sweep: ``tallies[dtype][binade]`` are those of hand and reference, ``done`` names parts."""
+
+    claim: str
+    fingerprint: str
+    exhaustive: tuple[str, ...] = ()
+    done: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    tallies: dict[str, dict[str, tuple[Tally, ...]]] = field(default_factory=dict)
+    complete: bool = False
+    seconds: float = 0.0
+    ratio: float | None = None
+    """Median time of the hand-written function over that of the reference, a million float32 numbers."""
+
+    def total(self, dtype: str, side: int) -> Tally:
+        """All binades of a dtype together."""
+        whole = Tally()
+        for pair in self.tallies.get(dtype, {}).values():
+            whole = whole.plus(pair[side])
+        return whole
+
+
+def load_state(path: Path) -> Swept:
+    """A state from the disk; raises ``RecordError`` if it is none."""
+    return build(Swept, load(path), str(path))
