@@ -137,10 +137,6 @@ def confirm(
             size = max(size, usual(near, leaf))
         if not size < p.roomy:
             continue
-        if truths[0] == 0 and not np.isfinite(results[side == "reference"][leaf][at]):
-            whole = truth_of(_driven(near))
-            if not float(scale_of(whole[0][leaf])[at]) < p.roomy:  # zero times what overflows for any other cotangent
-                continue
         eh, er = (float(errors(np.asarray(x[leaf][at]), t)) for x, t in zip(results, truths, strict=True))
         size = max(size, p.tiny)
         mine.append((eh if side == "hand" else er) / size)
@@ -160,11 +156,6 @@ def confirm(
         "hand" if side == "hand" else "reference", leaf, at, mine[0] * size, others[0] * size,
         float(np.real(t)), mine[0], not np.isfinite(mine[0]),
     )  # fmt: skip
-
-
-def _driven(case: Case) -> Case:
-    """The case with ones in place of the zeros of its cotangent or tangents."""
-    return replace(case, extra=tuple(np.where(e == 0, np.ones_like(e), e) for e in case.extra))
 
 
 def neighbours(case: Case, result: complex, one_hot: bool = False) -> list[Case]:

@@ -90,6 +90,8 @@ def _unbounded(rng: np.random.Generator, sizes: np.ndarray, plain: np.ndarray, d
         x = _positives(rng, sizes, plain, dtype, zeros=kind == "nonnegative")
     if dtype == "float16":
         x = np.clip(x, -reach(dtype)[1], reach(dtype)[1])  # so little range that ordinary draws could leave it
+        least = float(ml_dtypes.finfo(np.float16).smallest_normal)
+        x = np.where((x != 0) & (np.abs(x) < least), np.copysign(least, x), x)  # the inverse of a subnormal overflows
     return to_dtype(x, dtype)
 
 

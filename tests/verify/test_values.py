@@ -20,7 +20,7 @@ from handgrad.domains import (
     symmetric,
     unit_interval,
 )
-from verify.values import Wanted, cotangent, draw, numpy_dtype, to_dtype
+from verify.values import Wanted, cotangent, draw, draw_stacked, numpy_dtype, to_dtype
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 SQUARE = (symmetric, spd, lower_triangular, orthogonal)
@@ -207,3 +207,25 @@ def test_symmetric_matrices_have_repeated_eigenvalues_now_and_then():
     assert all((x == x.T).all() for x in matrices)
     repeated = [x for x in matrices if len(set(np.linalg.eigvalsh(x))) < 3]
     assert 5 <= len(repeated) <= 60 and any((x == np.diag(np.diag(x))).all() for x in repeated)
+
+
+def test_float16_inputs_leave_room_for_a_square_and_an_inverse():
+    for x in map(wide, many(real, "float16", count=600)):
+        with np.errstate(divide="ignore"):
+            assert (x**2 < 65504).all() and (np.abs(1 / x[x != 0]) < 65504).all()
+
+
+def test_a_mean_far_from_zero_is_drawn():
+    """Where a variance is a mean of squares less a squared mean, it is lost."""
+    assert any(np.abs(x.mean()) > 30 * x.std() > 0 for x in many(real))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("domain", [real, positive, one_hot, interval(-2.0, 3.0)])
+def test_a_stack_is_many_draws(domain, dtype):
+    plain = np.array([True, False] * 50)
+    stack = draw_stacked(np.random.default_rng(0), Wanted("float", (2, 5), dtype, domain, {}), plain)
+    assert stack.shape == (100, 2, 5) and stack.dtype == numpy_dtype(dtype)
+    assert len({row.tobytes() for row in stack}) > 20
+    if domain is real:
+        assert not (wide(stack[plain]) == 0).any() and (wide(stack[~plain]) == 0).any()
