@@ -26,7 +26,8 @@ from verify.trials import MOST_TRIALS, Trials, repeated, together, trials_of
 
 TRIALS = {"eager": 1, "jit": 8, "vmap": MOST_TRIALS}
 UNSTACKED = 16
-"""Trials under vmap where the wide results must be found one by one."""
+"""Trials under vmap where the wide results must be found one by one; and where matrices are factorised, for XLA's CPU
+client may wait for ever in several large batches of LAPACK calls."""
 SHAPES = {"eager": 5, "jit": 1, "vmap": 20}
 """The case whose sizes are compiled: unequal, small sizes, or random ones."""
 MOST_SUSPECTED, MOST_CONFIRMED = 64, 4
@@ -49,7 +50,8 @@ class CompiledCell:
         if self.mode == "vmap" and not engine.draws.given:
             if engine.formula(first).engine == "symbolic":
                 first = engine.completed(at_covering_sizes(engine.draws, first))
-            most = most if engine.can_stack(first) else UNSTACKED
+            traced = engine.formula(first)
+            most = UNSTACKED if traced.factorises or not engine.can_stack(first) else most
         return trials_of(engine.draws, engine.traced(first.structure, self.dtype, first.dims), first, most)
 
     def prepare(self, trials: Trials, which: Sequence[str] = BOTH) -> None:

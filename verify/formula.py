@@ -18,7 +18,6 @@ from verify.cases import Case
 from verify.comparison import EQUAL, RESOLUTION, as_wide, differs, relative
 from verify.exact import exact_inputs
 from verify.kinks import Surroundings
-from verify.linear_algebra import OPERATIONS as DECOMPOSITIONS
 from verify.oracle import BITS, Oracle, Truth, magnitude, radius, to_floats
 from verify.program import Undecided, Untranslatable
 from verify.trace import Traced
@@ -232,8 +231,7 @@ class _Examination:
         """Whether the oracle takes seconds here: many entries, or a decomposition of a matrix that is not small."""
         if self.case.size > LARGE:
             return True
-        decomposes = any(key[0] in DECOMPOSITIONS for key in getattr(self.traced.primal, "operations", {}).values())
-        return decomposes and max(self.case.dims.values(), default=0) > LARGE_MATRIX
+        return self.traced.factorises and max(self.case.dims.values(), default=0) > LARGE_MATRIX
 
     def _same_formula(self, leaf: int, flat: int) -> bool:
         """Whether hand and reference are one value in exact arithmetic: their floats differ by rounding alone."""

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from verify.cases import Structure
+from verify.linear_algebra import OPERATIONS
 from verify.program import Program, Untranslatable, translate
 from verify.relations import (
     COTANGENTS,
@@ -91,6 +92,12 @@ class Traced:
     """Why the trace is not symbolic."""
     stops: bool = False
     """Whether the primal holds a stop_gradient."""
+
+    @cached_property
+    def factorises(self) -> bool:
+        """Whether a side factorises matrices, in LAPACK's hands on a CPU."""
+        programs = (self.both, self.primal)
+        return any(key[0] in OPERATIONS for p in programs for key in getattr(p, "operations", {}).values())
 
     @cached_property
     def hand(self) -> Program | OpaqueProgram:

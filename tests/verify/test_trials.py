@@ -12,6 +12,7 @@ from handgrad.domains import one_hot, positive, spd
 from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
 from verify.cases import index_of
+from verify.compiled import UNSTACKED, CompiledCell
 from verify.trials import MOST_ENTRIES, together, trials_of
 
 N = Float[Array, "n"]
@@ -86,3 +87,9 @@ def test_a_mistake_at_few_values_is_found_by_trials():
     outcome = judged(hand, product, cases=1000)
     assert outcome.verdict == "wrong", outcome
     assert outcome.cases > 2000 and outcome.fresh_shapes <= outcome.cases
+
+
+def test_batches_of_factorisations_stay_small():
+    """XLA's CPU client was seen to wait for ever in two batches of 1,024."""
+    few, many = (CompiledCell(engine_of(c), "cpu", "float32", "vmap").trials().count for c in reversed(CLAIMS))
+    assert few == UNSTACKED < 100 < many
