@@ -133,8 +133,9 @@ def confirm(
         whole = truth_of(near)
         truths = [np.asarray(t[leaf][at]) for t in whole]
         size = float(scale_of(whole[0][leaf])[at])
-        if side == "hand":
-            size = max(size, usual(near, leaf))
+        if side == "hand" and (ordinary := usual(near, leaf)):
+            top = float(np.nanmax(np.abs(whole[0][leaf]), initial=0.0))
+            size = max(size, ordinary, p.roundoff / floor * top)  # one rounding of the largest entry is nobody's loss
         if not size < p.roomy:
             continue
         eh, er = (float(errors(np.asarray(x[leaf][at]), t)) for x, t in zip(results, truths, strict=True))

@@ -35,7 +35,8 @@ MODERATE, MODERATE_SIZE = 300, 48
 """Entries of a case, and its largest dimension, that exact arithmetic takes without a question."""
 SHRINKS = 64
 FEWEST_EXAMINED = 3
-MOST_CONFIRMED = 12
+TRIED = {"hand": 12, "reference": 5}
+"""Suspected losses of each side that are looked into: the hand-written function is what is judged."""
 ENOUGH_WRONG = 18
 ENTRIES_BUDGET = 4_000_000
 FEWEST_CASES = 12
@@ -80,6 +81,7 @@ class Breadth:
     total: int = 0
     """Entries of all cases together."""
     traces: set[Traced] = field(default_factory=set)
+    tried: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TRIED, 0))
 
     def found(self, finding: str) -> list[tuple[Seen, Examined]]:
         return [(s, e) for s, e in self.examined if e.finding == finding]
@@ -91,8 +93,12 @@ def breadth(
     cases: int,
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[int], None] = lambda cases: None,
+    trials: bool = True,
 ) -> Breadth:
-    """Judges ``cases`` cases of one dtype; fewer where each is large. ``report`` hears how many are done."""
+    """Judges ``cases`` cases of one dtype; fewer where each is large. ``report`` hears how many are done.
+
+    ``trials`` asks for many values at a few more sizes besides, in the formula's own dtype.
+    """
     start = perf_counter()
     seen = Breadth(dtype)
     suspects: list[tuple[Case, Suspicion]] = []
@@ -104,7 +110,8 @@ def breadth(
             _judge_block(engine, seen, block, suspects, climbs)
         if stop() or len(block) < BLOCK:
             break
-    if dtype == engine.formula_dtype and engine.claim.relation != "at_most" and not seen.shape_mistake:
+    formula = dtype == engine.formula_dtype and engine.claim.relation != "at_most" and not seen.shape_mistake
+    if trials and formula:
         ordinary = (i for i in itertools.count(cases) if i % EVERY not in (EVERY - 1, EVERY // 2))
         for index in itertools.islice(ordinary, cases // STACKED):
             if not stop():
@@ -318,6 +325,9 @@ def _lost_in_float64(engine: Engine, seen: Breadth, here: Seen, examined: Examin
         return
     found, _ = suspicions(here.hand, here.reference, truth, p)
     for suspicion in found:
+        if seen.tried[suspicion.side] >= TRIED[suspicion.side]:
+            continue
+        seen.tried[suspicion.side] += 1
         exactly = lambda c: _twice(_truth_of(engine, c) or truth)  # noqa: E731
         loss = confirm(one_by_one(engine.wide), exactly, here.case, suspicion, p, engine.usual_size)
         if loss:
@@ -330,10 +340,10 @@ def _truth_of(engine: Engine, case: Case) -> Arrays | None:
 
 
 def _confirm(engine: Engine, seen: Breadth, suspects: list[tuple[Case, Suspicion]]) -> None:
-    per_side = {"hand": 0, "reference": 0}
+    per_side = dict.fromkeys(TRIED, 0)
     for case, suspicion in most_telling(suspects, lambda s: s[1]):
         side = suspicion.side
-        if per_side[side] >= MOST_CONFIRMED:
+        if per_side[side] >= TRIED[side]:
             continue
         per_side[side] += 1
         p = precision(seen.dtype)
@@ -346,7 +356,7 @@ def _confirm(engine: Engine, seen: Breadth, suspects: list[tuple[Case, Suspicion
         else:
             seen.losses.append((case, loss))
         if sum(1 for _, found in seen.losses if found.side == side) >= 4:
-            per_side[side] = MOST_CONFIRMED
+            per_side[side] = TRIED[side]
 
 
 def _depends_on_dtype(engine: Engine, case: Case, loss: Loss, roundoff: float) -> bool:

@@ -42,6 +42,11 @@ class Precision:
         """A result below this leaves its intermediate values a quarter of the exponent range."""
         return self.largest**0.75
 
+    @property
+    def faint(self) -> float:
+        """A result above this leaves its intermediate values a quarter of the exponent range, downwards."""
+        return self.tiny**0.75
+
 
 def precision(dtype: str) -> Precision:
     name = {"complex128": "float64", "complex64": "float32"}.get(dtype, dtype)
@@ -160,11 +165,13 @@ def scale_of(truth: np.ndarray) -> np.ndarray:
 
 
 def worse(error: np.ndarray, other: np.ndarray, truth: np.ndarray, p: Precision) -> np.ndarray:
-    """Where ``error`` is clearly worse than ``other`` in this precision. Underflow to zero is no error."""
+    """Where ``error`` is clearly worse than ``other`` in this precision. Underflow to zero is no error, be it of the
+    result or, where that is faint, of an intermediate value."""
     size = scale_of(truth)
+    flushed = (error == np.abs(truth)) & (size < p.faint)
     lost = error > p.loss * size + 4 * p.tiny
     with np.errstate(invalid="ignore"):
-        return lost & (error > WORSE * other) & (size < p.roomy)
+        return lost & (error > WORSE * other) & (size < p.roomy) & ~flushed
 
 
 def shapes_differ(hand: Sequence[tuple[str, ...]], wanted: Sequence[tuple[str, ...]]) -> list[int]:

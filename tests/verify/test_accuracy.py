@@ -224,3 +224,11 @@ def test_suspicions_name_the_side_and_the_entry():
 
 def test_as_wide():
     assert as_wide(np.float16(0.1)).dtype == np.float64 and as_wide(np.complex64(1j)).dtype == np.complex128
+
+
+def test_an_underflow_of_an_intermediate_is_excused_where_the_result_is_faint():
+    """cotangent * s is 0 at -85 where z * s is not; a zero for e-10 is a loss as before."""
+    p = precision("float32")
+    truth = np.array([3.7e-37, 3.7e-10])
+    assert worse(truth, np.zeros(2), truth, p).tolist() == [False, True]
+    assert worse(truth / 2, np.zeros(2), truth, p).tolist() == [True, True]

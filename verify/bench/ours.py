@@ -48,7 +48,7 @@ class Stages:
 def prepared(claim: Claim, seed: int) -> Engine:
     """The engine of a claim, warm."""
     engine = Engine(claim, UniformDraws(claim, seed))
-    breadth(engine, DTYPE, WARM)
+    breadth(engine, DTYPE, WARM, trials=False)
     return engine
 
 
@@ -61,7 +61,7 @@ def reseeded(engine: Engine, seed: int) -> Engine:
 def judged(engine: Engine, cases: int) -> Judged:
     """Judges so many cases at fresh shapes, as ``verify run`` does: drawing and verdict included."""
     start = perf_counter()
-    seen = breadth(engine, DTYPE, cases)
+    seen = breadth(engine, DTYPE, cases, trials=False)
     seconds = perf_counter() - start
     losses = sum(loss.side == "hand" for _, loss in (*seen.losses, *seen.dependent))
     return Judged(seen.cases, seconds, len(seen.found("wrong")) + losses)
