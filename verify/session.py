@@ -393,8 +393,21 @@ def _told_apart(claims: list[Listed]) -> list[Listed]:
     return found
 
 
+SHOWN: dict[str, int] = {"--resume": 0, "-q": 0, "-v": 0, "--color": 1, "--json": 1, "--junit": 1}
+"""Options that say how a run is shown, not what is judged, and how many words follow each."""
+
+
 def _asked(argv: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(a for a in argv if a != "--resume")
+    """What a command line asks to be judged: a run is resumed only by one that asks the same."""
+    asked, words = [], iter(argv)
+    for word in words:
+        name, assigned, _ = word.partition("=")
+        if name not in SHOWN:
+            asked.append(word)
+        elif not assigned:
+            for _ in range(SHOWN[name]):
+                next(words, None)
+    return tuple(asked)
 
 
 def keyword(expression: str) -> Callable[[str], bool]:

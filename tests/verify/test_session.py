@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from verify.record import read_record
-from verify.session import UsageError, keyword
+from verify.session import UsageError, _asked, keyword
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = '''
@@ -238,3 +238,10 @@ def test_keywords(expression, yes, no):
 def test_bad_keywords(expression):
     with pytest.raises(UsageError, match=re.escape(f"-k {expression!r}")):
         keyword(expression)
+
+
+def test_how_a_run_is_shown_does_not_keep_it_from_being_resumed():
+    asked = _asked(("mine.py", "--seed", "3"))
+    for shown in ("-q", "-v", "--resume", "--color never", "--color=never", "--json x.json", "--junit=x.xml"):
+        assert _asked(("mine.py", *shown.split(), "--seed", "3")) == asked, shown
+    assert _asked(("mine.py", "--seed", "4")) != asked
