@@ -135,8 +135,11 @@ def depth(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | Non
         suspects: list[tuple[int, Suspicion]] = []
         if not fine.all():
             if which != BOTH:
-                cell.prepare(trials)
-                results = cell.evaluate(trials)
+                try:
+                    cell.prepare(trials)
+                    results = cell.evaluate(trials)
+                except Exception as error:  # the reference's: the hand-written side has run
+                    return _raised(cell, trials, error)
             both = [_rows(side, trials.count) for side in results]
             for k in np.flatnonzero(~fine)[:MOST_SUSPECTED].tolist():
                 found, largest = suspicions(both[0][k], both[1][k], rows[0][k], p, rows[1][k])

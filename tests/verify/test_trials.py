@@ -12,7 +12,7 @@ from handgrad.domains import one_hot, positive, spd
 from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
 from verify.cases import index_of
-from verify.compiled import UNSTACKED, CompiledCell
+from verify.compiled import UNSTACKED, CompiledCell, depth
 from verify.trials import MOST_ENTRIES, together, trials_of
 
 N = Float[Array, "n"]
@@ -93,3 +93,16 @@ def test_batches_of_factorisations_stay_small():
     """XLA's CPU client was seen to wait for ever in two batches of 1,024."""
     few, many = (CompiledCell(engine_of(c), "cpu", "float32", "vmap").trials().count for c in reversed(CLAIMS))
     assert few == UNSTACKED < 100 < many
+
+
+def test_a_reference_that_cannot_be_run_is_skipped_although_the_hand_can():
+    """Under vmap the reference is compiled only where digits are lost; JAX then has no factorisation in bfloat16."""
+
+    def inverse(A: Annotated[Float[Array, "n n"], spd]) -> Float[Array, "n n"]:
+        return jnp.linalg.inv(A)
+
+    def rough(A):
+        return jnp.zeros_like(A) + 3
+
+    cell = depth(engine_of(claim_of(rough, inverse, (), "equal_to")), "cpu", "bfloat16", "vmap").cell
+    assert cell.verdict == "skipped" and "JAX cannot do this in bfloat16 under vmap" in (cell.reason or "")
