@@ -88,7 +88,7 @@ def test_limits_and_dtype(sigma):
         far, eps = float(jnp.finfo(dtype).max), float(jnp.finfo(dtype).eps)
         slope = np.asarray(jax.jit(sigma.derivative)(np.asarray([-np.inf, -far, far, np.inf, np.nan], dtype)))
         assert slope.dtype == dtype
-        assert np.isnan(slope[4])
+        assert slope[4] == 1 if sigma.name == "identity" else np.isnan(slope[4])
         np.testing.assert_allclose(slope[:4].astype(float), [left, left, right, right], rtol=eps)
 
 
@@ -133,7 +133,7 @@ def test_the_drop_in_is_differentiated_by_hand(sigma):
         _, tangent = jax.jvp(sigma, (z,), (jnp.ones_like(z),))
         np.testing.assert_array_equal(tangent, sigma.derivative(z))
         assert sigma(z).dtype == grad(z).dtype == second(z).dtype == dtype
-    np.testing.assert_allclose(sigma(z), sigma.apply(z), rtol=1e-14)
+    np.testing.assert_allclose(sigma(z), sigma.apply(z), rtol=1e-12)
 
 
 def test_names_are_drop_ins():
