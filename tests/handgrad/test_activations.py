@@ -136,6 +136,30 @@ def test_the_drop_in_is_differentiated_by_hand(sigma):
     np.testing.assert_allclose(sigma(z), sigma.apply(z), rtol=1e-12)
 
 
+@each
+def test_values_at_infinity_and_nan(sigma):
+    left = {
+        "identity": -np.inf, "leaky_relu": -np.inf, "log_sigmoid": -np.inf, "soft_sign": -1, "tanh": -1,
+        "hard_tanh": -1, "elu": -1, "celu": -1, "selu": -1.7580993408473766,
+    }.get(sigma.name, 0)  # fmt: skip
+    right = {"relu6": 6, "log_sigmoid": 0}.get(sigma.name, 1 if sigma.name in BOUNDED else np.inf)
+    for dtype in (jnp.float64, jnp.float32, jnp.bfloat16):
+        value = np.asarray(jax.jit(sigma)(jnp.asarray([-np.inf, np.inf, np.nan], dtype))).astype(float)
+        np.testing.assert_allclose(value, [left, right, np.nan], rtol=float(jnp.finfo(dtype).eps))
+
+
+BELOW_ZERO = {"silu": -90.0, "mish": -90.0, "gelu_tanh": -9.0, "gelu": -13.05, "squareplus": -1e5}
+
+
+@pytest.mark.parametrize(("name", "z"), BELOW_ZERO.items())
+def test_values_that_jax_nn_loses(name, z):
+    """All digits, in float32."""
+    sigma, z = ACTIVATIONS[name], jnp.asarray(z, jnp.float32)
+    value, theirs, truth = (float(f(v)) for f, v in ((sigma, z), (sigma.apply, z), (sigma, z.astype(jnp.float64))))
+    assert abs(theirs / truth - 1) > 0.5
+    np.testing.assert_allclose(value, truth, rtol=3e-6)
+
+
 def test_names_are_drop_ins():
     from handgrad.activations import gelu
 
