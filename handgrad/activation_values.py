@@ -90,8 +90,8 @@ C, K = 2 * math.sqrt(2 / math.pi), 0.044715
 """``gelu_tanh z = z σ(u)`` with ``u = C (z + K z³)``."""
 C_HIGH = round(C * 2**11) / 2**11
 """``C`` to 12 bits: the product with it is exact or, where ``a b + c`` is rounded once, recovered."""
-GELU_TANH_RANGE, GELU_RANGE = (10.7, 21.9), (14.8, 38.2)
-"""From here on the two gelus, of minus that, and their slopes are smaller than any normal number."""
+GELU_TANH_RANGE, GELU_RANGE = (11.0, 21.9), (14.8, 39.0)
+"""From here on the two gelus, of minus that, and their slopes are smaller than any number but zero."""
 
 
 def gelu_tanh_exp(x: Array) -> Array:

@@ -22,8 +22,8 @@ SCALE = 40
 T = 2.0**-SCALE
 """``T scaled_exp(x)`` is ``exp(-x)``."""
 
-RANGE = (110.0, 730.0)
-"""From here on ``x exp(-x)`` is smaller than any normal number, in float32 and in float64."""
+RANGE = (110.0, 760.0)
+"""From here on ``x exp(-x)`` is smaller than any number but zero, in float32 and in float64."""
 
 X = Float[AnyArray, "..."]
 LOG2 = (0.693359375, -2.12194440054690583e-4)
@@ -35,10 +35,10 @@ BIAS, PLACE = 127, 23
 
 
 def scaled_exp(x: X, lost: Array | float = 0.0) -> Array:
-    """``2⁴⁰ exp(-(x + lost))``, for ``x`` from 0 to 110 (730 in float64) and a small ``lost``; NaN for NaN."""
+    """``2⁴⁰ exp(-(x + lost))``, for ``x`` from 0 to 112 (760 in float64) and a small ``lost``; NaN for NaN."""
     if x.dtype != jnp.float32:
         far = x > 600.0
-        e = jnp.exp(jnp.where(far, 16.0, 0.0) - x) * jnp.where(far, math.exp(-16) / T, 1 / T)
+        e = jnp.exp(jnp.where(far, 28.0, 0.0) - x) * jnp.where(far, math.exp(-28) / T, 1 / T)
         return e - e * lost
     r, beyond_one, power = _factors(x, lost)
     return (beyond_one * r + 1) * power
@@ -58,7 +58,8 @@ def _factors(x: Array, lost: Array | float) -> tuple[Array, Array, Array]:
     bits = bitcast_convert_type(x * (1 / sum(LOG2)) + ROUND, jnp.int32)
     n = (bits - bitcast_convert_type(jnp.float32(ROUND), jnp.int32)).astype(jnp.float32)
     r = n * LOG2[1] + (n * LOG2[0] - x) - lost
-    *others, p = EXP
+    *others, second, last = EXP
+    p = last * r + second
     for c in reversed(others):
         p = p * r + c
     return r, p, bitcast_convert_type(jnp.int32(BIAS + SCALE << PLACE) - (bits << PLACE), jnp.float32)

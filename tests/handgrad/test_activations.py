@@ -148,6 +148,18 @@ def test_values_at_infinity_and_nan(sigma):
         np.testing.assert_allclose(value, [left, right, np.nan], rtol=float(jnp.finfo(dtype).eps))
 
 
+@pytest.mark.parametrize("name", ["silu", "mish", "gelu_tanh", "gelu", "tanh"])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_far_below_zero_there_is_nothing_left(name, dtype):
+    """No subnormal number either, where those are not flushed: as in NumPy."""
+    from handgrad.activation_values import GELU_RANGE, GELU_TANH_RANGE
+    from handgrad.exponential import RANGE
+
+    most = {"gelu_tanh": GELU_TANH_RANGE, "gelu": GELU_RANGE}.get(name, RANGE)[dtype == jnp.float64]
+    wide = ACTIVATIONS[name].derivative(jnp.asarray(-most / (2 if name == "tanh" else 1), jnp.float64))
+    assert abs(wide) < float(jnp.finfo(dtype).smallest_subnormal) / 2
+
+
 BELOW_ZERO = {"silu": -90.0, "mish": -90.0, "gelu_tanh": -9.0, "gelu": -13.05, "squareplus": -1e5}
 
 
