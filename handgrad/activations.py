@@ -10,7 +10,7 @@ function below is the derivative of the ``jax.nn`` function named above it, righ
 - Near zero such a slope is ``1/2 + z S(z²)`` with a polynomial ``S`` (``handgrad.polynomials``).
 - One exponential and one division each, no float64; roundings are few, and small where they count: at the roots of
   gelu', silu' and mish', and where a slope lies just above a power of two.
-- At ±inf the limit; NaN for NaN, but where the slope does not depend on ``z`` at all; at a kink the value that
+- At ±inf the limit; NaN for NaN; at a kink the value that
   ``jax.grad`` takes, which lies between the slopes.
 
 The values are those of ``jax.nn`` or, where these lose digits, of ``handgrad.activation_values``.
@@ -88,8 +88,8 @@ def activation(
 
 @activation(nn.identity)
 def identity(z: Z) -> Z:
-    """1 whatever ``z`` is, NaN included (as ``pow(NaN, 0)`` is): its NaN goes on in the value."""
-    return jnp.ones_like(z)
+    """1. For the NaN of a NaN every ``z`` is read, which ``jax.grad`` need not do."""
+    return _unless_nan(z, jnp.ones_like(z))
 
 
 @activation(nn.relu)
