@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Budget:
     """``backends`` are ``numpy`` and JAX platforms; ``dtypes`` None means all that the claim has; ``cases`` are
-    those of the numpy engine, over all dtypes; ``seconds`` bounds the claim's time and makes it unrepeatable."""
+    those of the numpy engine, over all dtypes; ``seconds`` bounds the claim's time and makes it unrepeatable.
+    ``topologies`` are those that ``tpu`` is compiled for where there is none."""
 
     seed: int = 0
     cases: int | None = None
@@ -17,3 +18,4 @@ class Budget:
     precision: str | None = None
     full: bool = False
     seconds: float | None = None
+    topologies: tuple[str, ...] = ()

@@ -6,8 +6,7 @@ is what compilation, the device and its matmul precision do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from verify.cases import Case
 from verify.comparison import as_wide, clearly_fine, differs, precision
 from verify.engine import Arrays, Engine
 from verify.hard_cases import at_covering_sizes
+from verify.matmul import in_precision
 from verify.record import Cell
 from verify.trace import extra_builder, precision_of
 from verify.trials import MOST_TRIALS, Trials, repeated, together, trials_of
@@ -32,6 +32,20 @@ SHAPES = {"eager": 5, "jit": 1, "vmap": 20}
 """The case whose sizes are compiled: unequal, small sizes, or random ones."""
 MOST_SUSPECTED, MOST_CONFIRMED = 64, 4
 BOTH = ("hand", "reference")
+
+
+def as_function(engine: Engine, case: Case, dtype: str, which: Sequence[str] = BOTH) -> Callable[..., list[list[Any]]]:
+    """Sides of a claim as a function of flat arrays, for the sizes and structure of a case; leaves side by side."""
+    sides, count = engine.sides, len(case.structure.leaves)
+    build_extra = extra_builder(sides, case.structure, case.dims, dtype)
+
+    def asked(*flat: Any) -> list[list[Any]]:
+        arguments = case.structure.build(flat[:count])
+        extra = build_extra(arguments, flat[count:])
+        found = [getattr(sides, side)(arguments, extra).leaves for side in which]
+        return [[x for x in leaves if jnp.result_type(x) != jax.dtypes.float0] for leaves in found]
+
+    return asked
 
 
 class CompiledCell:
@@ -56,27 +70,16 @@ class CompiledCell:
 
     def prepare(self, trials: Trials, which: Sequence[str] = BOTH) -> None:
         """Compiles one side, or both together, for the sizes and structure of a case."""
-        case, sides = trials.first, self.engine.sides
-        build_extra = extra_builder(sides, case.structure, case.dims, self.dtype)
-        count = len(case.structure.leaves)
-
-        def asked(*flat: Any) -> list[list[Any]]:
-            arguments = case.structure.build(flat[:count])
-            extra = build_extra(arguments, flat[count:])
-            found = [getattr(sides, side)(arguments, extra).leaves for side in which]
-            return [[x for x in leaves if jnp.result_type(x) != jax.dtypes.float0] for leaves in found]
-
-        function = asked
+        function: Any = as_function(self.engine, trials.first, self.dtype, which)
         if self.mode == "jit":
-            function = jax.jit(asked)
+            function = jax.jit(function)
         elif self.mode == "vmap":
-            function = jax.jit(jax.vmap(asked))
+            function = jax.jit(jax.vmap(function))
         self._compiled, self._batch = function, trials.count
 
     def evaluate(self, trials: Trials) -> list[Arrays]:
         """What was compiled, at every trial, as float64 arrays stacked along the first axis."""
-        matmul = jax.default_matmul_precision(self.precision) if self.precision else nullcontext()
-        with precision_of(self.dtype), jax.default_device(self.device), matmul:
+        with precision_of(self.dtype), jax.default_device(self.device), in_precision(self.precision):
             if self.mode == "vmap":
                 return [_wide(leaves) for leaves in self._compiled(*trials.flat)]
             runs = [
@@ -166,7 +169,7 @@ def depth(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | Non
 def _raised(cell: CompiledCell, trials: Trials, error: Exception) -> Depth:
     """Skipped where the reference cannot be run so either; else the hand-written function's error."""
     name = (cell.device.platform, cell.dtype, cell.precision, cell.mode)
-    text = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+    text = one_line(error)
     try:
         if isinstance(error, NotImplementedError):
             raise error
@@ -175,6 +178,12 @@ def _raised(cell: CompiledCell, trials: Trials, error: Exception) -> Depth:
     except Exception:
         return Depth(Cell(*name, "skipped", reason=f"JAX cannot do this in {cell.dtype} under {cell.mode}: {text}"))
     return Depth(Cell(*name, "error", trials.count, reason=f"under {cell.mode} it raised {text}"))
+
+
+def one_line(error: Exception) -> str:
+    """``TypeError: what is wrong``."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
 
 
 def _rows(stacked: Arrays, count: int) -> list[Arrays]:

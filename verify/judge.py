@@ -31,6 +31,8 @@ from verify.engine import Arrays, Engine
 from verify.evidence import Sample
 from verify.formula import Examined
 from verify.intermediates import intermediates_of
+from verify.lowering import HAND_ALONE, lowered
+from verify.matmul import EVERY
 from verify.program import Untranslatable
 from verify.promises import broken_promise
 from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
@@ -164,8 +166,14 @@ class _Judging:
         for backend in self.budget.backends:
             if backend != "numpy" and not settled and not self._out_of_time():
                 for dtype in dtypes:
-                    self._compiled_cells(engine, backend, dtype)
+                    if backend == "tpu" and self.budget.topologies:
+                        self._ahead_of_time(engine, dtype)
+                    else:
+                        self._compiled_cells(engine, backend, dtype)
                     self.report(sum(c.cases for c in self.cells))
+        if self.budget.full and not settled:
+            for dtype in dtypes:
+                self._not_run(lowered(engine, dtype, self.budget.precision))
         return self._conclude(engine)
 
     def _dtypes(self, engine: Engine) -> tuple[str, ...]:
@@ -196,7 +204,7 @@ class _Judging:
             return
         verdict, reason = self._numpy_verdict(engine, seen)
         # Compiled cells alone cannot tell who is right: the formula is judged first, and told if it is not plain.
-        if verdict == "agrees" and "numpy" not in self.budget.backends:
+        if verdict == "agrees" and "numpy" not in self.budget.backends and not self._only_compiles():
             return
         self.breadths.append(seen)
         p = precision(dtype)
@@ -275,6 +283,36 @@ class _Judging:
                 self._loses(engine, dtype, found.losses, "inaccurate", backend, mode)
             if found.cell.reason and found.cell.verdict == "reference_wrong":
                 self.notes.append(found.cell.reason)
+
+    def _ahead_of_time(self, engine: Engine, dtype: str) -> None:
+        """The claim compiled for devices that are not here; float32 and bfloat16 unless asked for more."""
+        asked = self.budget.full or self.budget.dtypes or not set(COMPILED) & set(engine.dtypes)
+        if dtype not in COMPILED and not asked:
+            return
+        from verify.ahead_of_time import compile_only
+
+        precisions = (self.budget.precision,)
+        if self.budget.full and self.budget.precision is None and dtype == "float32":
+            precisions = EVERY["tpu"]
+        for target in self.budget.topologies:
+            for matmul in precisions:
+                start = perf_counter()
+                try:
+                    cell = compile_only(engine, target, dtype, matmul)
+                except ReferenceRaised as error:
+                    reason = f"the reference cannot be evaluated in {dtype}: {error}"
+                    cell = Cell("tpu", dtype, matmul, target, "skipped", reason=reason)
+                self._not_run((replace(cell, seconds=perf_counter() - start),))
+
+    def _not_run(self, cells: Sequence[Cell]) -> None:
+        """Keeps cells that were only compiled or lowered; what a device refuses of the hand-written side alone is
+        told."""
+        self.cells += cells
+        self.notes += [c.reason for c in cells if c.reason and HAND_ALONE in c.reason]
+
+    def _only_compiles(self) -> bool:
+        """Whether no cell beside the numpy engine's will run."""
+        return bool(self.budget.topologies) and set(self.budget.backends) == {"tpu"}
 
     def _sampled_modes(self, engine: Engine, dtype: str) -> tuple[str, ...]:
         """What users run most in full; of the remaining cells one for each claim, in turn with the seed."""

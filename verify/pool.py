@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from verify import compile_cache
+from verify import compile_cache, libtpu
 from verify.worker import receive, send
 
 SILENCE = float(os.environ.get("VERIFY_SILENCE_SECONDS", 90))
@@ -59,6 +59,7 @@ class Remote:
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             **compile_cache.settings(),
+            **libtpu.settings(),
             **os.environ,
             "XLA_FLAGS": _flags(),
             "PYTHONPATH": path,

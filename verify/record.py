@@ -45,6 +45,21 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
+class CompiledProgram:
+    """One side of a claim (``hand`` or ``reference``) compiled for a device that was not there (``target``: ``v5e``).
+
+    ``demotions`` says what it computes in less precision than was asked for.
+    """
+
+    side: Literal["hand", "reference"]
+    target: str
+    flops: float | None
+    argument_bytes: int
+    temporary_bytes: int
+    demotions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Cell:
     """One backend, dtype, precision and mode of a claim.
 
@@ -66,6 +81,8 @@ class Cell:
     engine: str | None = None
     reason: str | None = None
     seconds: float = 0.0
+    programs: tuple[CompiledProgram, ...] = ()
+    """The sides that were only compiled, of a ``compiled_only`` cell."""
 
 
 @dataclass(frozen=True)

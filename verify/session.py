@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from verify import compile_cache
+from verify import compile_cache, libtpu
 from verify.pool import Pool, WorkerLost
 from verify.record import Cell, ClaimRecord, Record, exit_code_of
 from verify.runs import ReportsError, RunFolder, find_case, latest, runs
@@ -110,6 +110,7 @@ class _Run:
     done: dict[str, ClaimRecord] = field(default_factory=dict)
     folder: RunFolder | None = None
     backends: tuple[str, ...] = ()
+    topologies: tuple[str, ...] = ()
     failed: bool = False
 
     def run(self) -> Record:
@@ -120,7 +121,7 @@ class _Run:
         pool = self.pool
         try:
             claims, header = self._load(pool)
-            backends = self.backends = self._backends(header["backends"])
+            backends = self.backends = self._backends(header["backends"], header["topologies"])
             claims = self._selected(claims)
             self.listener.loaded(tuple(sorted({f for c in claims for f in c.files})))
             if not claims and not options.data:
@@ -128,6 +129,8 @@ class _Run:
                     raise UsageError("; ".join(self.problems))
                 raise NothingToRun("; ".join(self.problems) or self._nothing())
             environment = {**header["environment"], "backends": backends}
+            if self.topologies:
+                environment["compiled for"] = self.topologies
             self._open(seed, environment, resumed)
             shown = {**_in_brief(environment), "seed": seed}
             if self.folder is not None:
@@ -199,11 +202,19 @@ class _Run:
         pool.targets = targets
         return _told_apart(claims), pool.workers[0].call("header")
 
-    def _backends(self, here: tuple[str, ...]) -> tuple[str, ...]:
+    def _backends(self, here: tuple[str, ...], topologies: tuple[str, ...]) -> tuple[str, ...]:
         asked = self.options.backends
         if asked is None:
             return here
         absent = [b for b in asked if b not in here]
+        if "tpu" in absent:
+            if not topologies:
+                raise NothingToRun(
+                    "--backend tpu: there is no TPU here, and no compiler for one: pip install 'handgrad[tpu]' "
+                    "compiles every claim for a TPU v5e on a machine without one"
+                )
+            self.topologies = topologies if self.options.full else topologies[:1]
+            absent.remove("tpu")
         if absent:
             raise NothingToRun(
                 f"--backend {','.join(absent)}: no such device here; JAX sees {', '.join(here[1:])} "
@@ -320,7 +331,7 @@ class _Run:
                 seconds = max(0.2, left * workers / max(1, total - len(self.done)))
             budget = Budget(
                 seed, self.options.cases, backends, self.options.dtypes, self.options.precision,
-                self.options.full, seconds,
+                self.options.full, seconds, self.topologies,
             )  # fmt: skip
             return claim.place, claim.target, budget
 
@@ -365,7 +376,8 @@ class _Run:
 def _in_brief(environment: Mapping[str, Any]) -> dict[str, Any]:
     """What the head of a terminal report says of the environment; the record has it all."""
     versions = ", ".join(f"{k} {environment[k]}" for k in ("python", "jax", "numpy") if environment.get(k))
-    return {"versions": versions, **{k: environment[k] for k in ("devices", "backends", "git")}}
+    names = ("devices", "backends", "compiled for", "git")
+    return {"versions": versions, **{k: environment[k] for k in names if k in environment}}
 
 
 def _lost(claim: Listed, why: str) -> ClaimRecord:
@@ -471,4 +483,6 @@ def devices() -> list[dict[str, Any]]:
     """What is here, for ``verify devices``."""
     from verify.environment import devices as found
 
+    for name, value in libtpu.settings().items():
+        os.environ.setdefault(name, value)
     return found()
