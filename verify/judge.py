@@ -24,7 +24,7 @@ from verify.budget import Budget
 from verify.cases import DTYPES, Case
 from verify.clash import sizes_that_clash
 from verify.comparison import RESOLUTION, as_wide, precision
-from verify.compiled import depth
+from verify.compiled import ALL_DIGITS, depth
 from verify.diagnosis import Context, diagnose
 from verify.draws import Draws
 from verify.engine import Arrays, Engine
@@ -33,6 +33,7 @@ from verify.formula import Examined
 from verify.intermediates import intermediates_of
 from verify.lowering import HAND_ALONE, lowered
 from verify.matmul import EVERY
+from verify.products import has_products
 from verify.program import Untranslatable
 from verify.promises import broken_promise
 from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
@@ -49,8 +50,6 @@ MODES = ("jit", "vmap", "eager")
 COMPILED = ("float32", "bfloat16")
 EAGER_TURNS = 6
 """Without ``--full`` one claim in so many is run eagerly too: every operation compiles alone."""
-ALL_DIGITS = 0.25
-"""The relative error at which no digit of a result is right."""
 TOLD = 60
 """Cases that a condition on such results must hold for."""
 SEARCHED, FEW_LOST = 600, 6
@@ -68,6 +67,7 @@ class Failure:
     truth: Arrays
     backend: str = "numpy"
     mode: str = "eager"
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -270,19 +270,28 @@ class _Judging:
 
     def _compiled_cells(self, engine: Engine, backend: str, dtype: str) -> None:
         modes = MODES if self.budget.full else self._sampled_modes(engine, dtype)
-        for mode in modes:
+        for mode, matmul in itertools.product(modes, self._precisions(engine, backend, dtype)):
             start = perf_counter()
             try:
-                found = depth(engine, backend, dtype, mode, self.budget.precision)
+                found = depth(engine, backend, dtype, mode, matmul)
             except ReferenceRaised as error:
                 reason = f"the reference cannot be evaluated in {dtype}: {error}"
-                self.cells.append(Cell(backend, dtype, self.budget.precision, mode, "skipped", reason=reason))
+                self.cells.append(Cell(backend, dtype, matmul, mode, "skipped", reason=reason))
                 continue
-            self.cells.append(replace(found.cell, seconds=perf_counter() - start))
-            if found.cell.verdict == "inaccurate":
-                self._loses(engine, dtype, found.losses, "inaccurate", backend, mode)
-            if found.cell.reason and found.cell.verdict == "reference_wrong":
-                self.notes.append(found.cell.reason)
+            cell = found.cell
+            self.cells.append(replace(cell, seconds=perf_counter() - start))
+            if cell.verdict in ("wrong", "inaccurate") and found.losses:
+                self._loses(engine, dtype, found.losses, cell.verdict, backend, mode, matmul)
+            if cell.reason and cell.verdict in ("reference_wrong", "agrees"):
+                self.notes.append(f"{cell.reason} ({backend})" if cell.verdict == "agrees" else cell.reason)
+
+    def _precisions(self, engine: Engine, backend: str, dtype: str) -> tuple[str | None, ...]:
+        """Where float32 products may round their inputs: as they do by default, and not; every way with ``--full``."""
+        if self.budget.precision is not None or dtype != "float32" or backend not in EVERY:
+            return (self.budget.precision,)
+        if not has_products(engine, engine.case(0, dtype)):
+            return (None,)
+        return (None, *EVERY[backend][1:]) if self.budget.full else (None, "highest")
 
     def _ahead_of_time(self, engine: Engine, dtype: str) -> None:
         """The claim compiled for devices that are not here; float32 and bfloat16 unless asked for more."""
@@ -397,14 +406,15 @@ class _Judging:
         verdict: str,
         backend: str = "numpy",
         mode: str = "eager",
+        matmul: str | None = None,
     ) -> None:
         if self.diagnoses:
             return
         losses = sorted(losses, key=lambda found: _largest_input(found[0]))  # the tamest case says most
         case, loss = losses[0]
-        hand, reference = _as_replayed(engine, case, backend, mode)
+        hand, reference = _as_replayed(engine, case, backend, mode, matmul)
         truth = engine.wide(case)[1]
-        self.failures.append(Failure(case, hand, reference, truth, backend, mode))
+        self.failures.append(Failure(case, hand, reference, truth, backend, mode, matmul))
         where = f"{self._labels(Seen(case, hand, reference))[loss.leaf]}{list(loss.entry) if loss.entry else ''}"
         how = "is not finite" if loss.overflow else f"is off by {loss.relative:.1e} relative"
         place = dtype if backend == "numpy" else f"{dtype} on {backend} ({mode})"
@@ -417,6 +427,8 @@ class _Judging:
             else "the formula is right in exact arithmetic and loses its digits: avoid the cancellation or rounding"
             if verdict == "inaccurate"
             else f"the formula used in {dtype} is another one: compare the branches on dtype"
+            if backend == "numpy"
+            else f"NumPy gets it right from the same program in {dtype}: another formula runs on {backend}"
         )
         evidence = f"{len(losses)} confirmed, each at neighbouring inputs too"
         if verdict == "inaccurate" and kind == "precision" and backend == "numpy":
@@ -521,7 +533,7 @@ class _Judging:
             dict(zip(labels, failure.hand, strict=True)),
             dict(zip(labels, failure.reference, strict=True)),
             dict(zip(labels, failure.truth, strict=True)),
-            failure.backend, failure.mode,
+            failure.backend, failure.mode, failure.precision,
         )  # fmt: skip
         record = replace(record, counterexample=counterexample, replay=f"verify replay {failure.case.id}")
         return Judged(record, arrays)
@@ -558,11 +570,13 @@ class _Judging:
 _ENGINES = {"concrete": "shape by shape", "jax": "by JAX itself"}
 
 
-def _as_replayed(engine: Engine, case: Case, backend: str = "numpy", mode: str = "eager") -> tuple[Arrays, Arrays]:
+def _as_replayed(
+    engine: Engine, case: Case, backend: str = "numpy", mode: str = "eager", matmul: str | None = None
+) -> tuple[Arrays, Arrays]:
     """Both sides as a replay of this case evaluates them, bit for bit."""
     from verify.replaying import evaluate
 
-    return evaluate(engine, case, backend, mode)
+    return evaluate(engine, case, backend, mode, matmul)
 
 
 def _reference_fails_too(examined: Examined) -> bool:

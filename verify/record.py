@@ -81,6 +81,9 @@ class Cell:
     engine: str | None = None
     reason: str | None = None
     seconds: float = 0.0
+    predicted_error: float | None = None
+    """Where a device rounds the inputs of float32 products: the error that the numpy engine predicts of that, relative
+    to the largest entry."""
     programs: tuple[CompiledProgram, ...] = ()
     """The sides that were only compiled, of a ``compiled_only`` cell."""
 
@@ -102,6 +105,7 @@ class Counterexample:
     oracle: Any
     backend: str = "numpy"
     mode: str = "eager"
+    precision: str | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,4 +1,4 @@
-"""Claims lowered and compiled for devices that are not here: told apart from what ran; what a device refuses is told."""
+"""Claims lowered and compiled for devices that are not here: told apart from what ran; refusals are told."""
 
 import importlib.util
 import os
