@@ -16,11 +16,10 @@ import jax
 from jax.experimental import topologies
 from jax.experimental.compilation_cache import compilation_cache
 
-from verify.compiled import as_function, one_line
+from verify.compiled import HAND_ALONE, as_function, one_line
 from verify.demotions import demotions
 from verify.engine import Engine
 from verify.libtpu import SETTINGS, TOPOLOGIES
-from verify.lowering import HAND_ALONE
 from verify.matmul import in_precision
 from verify.record import Cell, CompiledProgram
 from verify.trace import precision_of

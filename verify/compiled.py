@@ -22,17 +22,20 @@ from verify.hard_cases import at_covering_sizes
 from verify.matmul import in_precision, inputs_rounded_to
 from verify.products import MARGIN, RoundedProducts, has_products
 from verify.record import Cell
+from verify.sharding import SHARDED, Spread, batched_case, gathered
 from verify.trace import extra_builder, precision_of
 from verify.trials import MOST_TRIALS, Trials, repeated, together, trials_of
 
-TRIALS = {"eager": 1, "jit": 8, "vmap": MOST_TRIALS}
+TRIALS = {"eager": 1, "jit": 8, "vmap": MOST_TRIALS, "sharded": 8, "sharded_explicit": 8}
 UNSTACKED = 16
 """Trials under vmap where the wide results must be found one by one; and where matrices are factorised, for XLA's CPU
 client may wait for ever in several large batches of LAPACK calls."""
-SHAPES = {"eager": 5, "jit": 1, "vmap": 20}
+SHAPES = {"eager": 5, "jit": 1, "vmap": 20, "sharded": 1, "sharded_explicit": 1}
 """The case whose sizes are compiled: unequal, small sizes, or random ones."""
 MOST_SUSPECTED, MOST_CONFIRMED = 64, 4
 BOTH = ("hand", "reference")
+HAND_ALONE = "the hand-written function, unlike its reference,"
+"""So begins what a device or a mesh refuses of one side."""
 EXACT = "highest"
 """The matmul precision under which no device rounds the inputs of float32 products."""
 ALL_DIGITS = 0.25
@@ -58,7 +61,8 @@ class CompiledCell:
 
     def __init__(self, engine: Engine, backend: str, dtype: str, mode: str, precision: str | None = None):
         self.engine, self.dtype, self.mode, self.precision = engine, dtype, mode, precision
-        self.device = jax.devices(backend)[0]
+        self.device = jax.local_devices(backend=backend)[0]
+        self._spread: Spread | None = None
         self._compiled: Any = None
         self._batch = 1
 
@@ -66,6 +70,8 @@ class CompiledCell:
         """Cases of one shape: the first is the engine's own, the others are drawn at its sizes."""
         engine, most = self.engine, TRIALS[self.mode]
         first = engine.case(SHAPES[self.mode], self.dtype)
+        if self.mode in SHARDED:
+            first = batched_case(engine, self.dtype, SHAPES[self.mode], len(self._devices())) or first
         if self.mode == "vmap" and not engine.draws.given:
             if engine.formula(first).engine == "symbolic":
                 first = engine.completed(at_covering_sizes(engine.draws, first))
@@ -76,7 +82,9 @@ class CompiledCell:
     def prepare(self, trials: Trials, which: Sequence[str] = BOTH) -> None:
         """Compiles one side, or both together, for the sizes and structure of a case."""
         function: Any = as_function(self.engine, trials.first, self.dtype, which)
-        if self.mode == "jit":
+        if self.mode in SHARDED:
+            self._spread = Spread(self.engine, trials.first, self._devices(), SHARDED[self.mode])
+        if self.mode == "jit" or self.mode in SHARDED:
             function = jax.jit(function)
         elif self.mode == "vmap":
             function = jax.jit(jax.vmap(function))
@@ -84,14 +92,23 @@ class CompiledCell:
 
     def evaluate(self, trials: Trials) -> list[Arrays]:
         """What was compiled, at every trial, as float64 arrays stacked along the first axis."""
-        with precision_of(self.dtype), jax.default_device(self.device), in_precision(self.precision):
+        with precision_of(self.dtype), self._placement(), in_precision(self.precision):
             if self.mode == "vmap":
                 return [_wide(leaves) for leaves in self._compiled(*trials.flat)]
             runs = [
-                [_wide(leaves) for leaves in self._compiled(*(jnp.asarray(v[k]) for v in trials.flat))]
+                [_wide(leaves) for leaves in self._compiled(*self._placed([v[k] for v in trials.flat]))]
                 for k in range(trials.count)
             ]
         return [tuple(np.stack(leaf) for leaf in zip(*side, strict=True)) for side in zip(*runs, strict=True)]
+
+    def _devices(self) -> Sequence[Any]:
+        return jax.devices(self.device.platform)
+
+    def _placement(self) -> Any:
+        return jax.default_device(self.device) if self._spread is None else jax.set_mesh(self._spread.mesh)
+
+    def _placed(self, arrays: Sequence[np.ndarray]) -> Sequence[Any]:
+        return [jnp.asarray(a) for a in arrays] if self._spread is None else self._spread.placed(arrays)
 
     def both(self, cases: Sequence[Case]) -> list[tuple[Arrays, Arrays]]:
         """Hand and reference at some cases of one shape, which under vmap are parts of one batch."""
@@ -105,7 +122,7 @@ class CompiledCell:
 
 
 def _wide(leaves: Sequence[Any]) -> Arrays:
-    return tuple(as_wide(np.asarray(x)) for x in leaves)
+    return tuple(as_wide(gathered(x)) for x in leaves)
 
 
 @dataclass(frozen=True)
@@ -238,7 +255,15 @@ def _raised(cell: CompiledCell, trials: Trials, error: Exception) -> Depth:
         cell.evaluate(trials)
     except Exception:
         return Depth(Cell(*name, "skipped", reason=f"JAX cannot do this in {cell.dtype} under {cell.mode}: {text}"))
+    if cell.mode == "sharded_explicit":  # JAX asks for shardings there, and nobody need use such meshes
+        reason = f"{HAND_ALONE} does not run sharded over Explicit axes: {text}; give its products their `out_sharding`"
+        return Depth(Cell(*name, "skipped", reason=reason))
     return Depth(Cell(*name, "error", trials.count, reason=f"under {cell.mode} it raised {text}"))
+
+
+def devices_of(backend: str) -> int:
+    """How many devices a backend has."""
+    return len(jax.devices(backend))
 
 
 def one_line(error: Exception) -> str:

@@ -24,20 +24,21 @@ from verify.budget import Budget
 from verify.cases import DTYPES, Case
 from verify.clash import sizes_that_clash
 from verify.comparison import RESOLUTION, as_wide, precision
-from verify.compiled import ALL_DIGITS, depth
+from verify.compiled import ALL_DIGITS, HAND_ALONE, depth, devices_of
 from verify.diagnosis import Context, diagnose
 from verify.draws import Draws
 from verify.engine import Arrays, Engine
 from verify.evidence import Sample
 from verify.formula import Examined
 from verify.intermediates import intermediates_of
-from verify.lowering import HAND_ALONE, lowered
+from verify.lowering import lowered
 from verify.matmul import EVERY
 from verify.products import has_products
 from verify.program import Untranslatable
 from verify.promises import broken_promise
 from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
 from verify.second_order import differentiated, may_be_differentiated
+from verify.sharding import SHARDED, batched_case
 from verify.shrink import shrink
 from verify.signature import SignatureError
 from verify.sizes import SizeError
@@ -270,6 +271,7 @@ class _Judging:
 
     def _compiled_cells(self, engine: Engine, backend: str, dtype: str) -> None:
         modes = MODES if self.budget.full else self._sampled_modes(engine, dtype)
+        modes = (*modes, *self._sharded_modes(engine, backend, dtype))
         for mode, matmul in itertools.product(modes, self._precisions(engine, backend, dtype)):
             start = perf_counter()
             try:
@@ -282,8 +284,17 @@ class _Judging:
             self.cells.append(replace(cell, seconds=perf_counter() - start))
             if cell.verdict in ("wrong", "inaccurate") and found.losses:
                 self._loses(engine, dtype, found.losses, cell.verdict, backend, mode, matmul)
+            if cell.reason and HAND_ALONE in cell.reason:
+                self.notes.append(cell.reason)
             if cell.reason and cell.verdict in ("reference_wrong", "agrees"):
                 self.notes.append(f"{cell.reason} ({backend})" if cell.verdict == "agrees" else cell.reason)
+
+    def _sharded_modes(self, engine: Engine, backend: str, dtype: str) -> tuple[str, ...]:
+        """Where there are several devices: a batch spread over them, in float32, or the first dtype there is."""
+        several = devices_of(backend)
+        dtypes = self._dtypes(engine)
+        wanted = self.budget.full or dtype == ("float32" if "float32" in dtypes else dtypes[0])
+        return tuple(SHARDED) if wanted and several > 1 and batched_case(engine, dtype, 1, several) is not None else ()
 
     def _precisions(self, engine: Engine, backend: str, dtype: str) -> tuple[str | None, ...]:
         """Where float32 products may round their inputs: as they do by default, and not; every way with ``--full``."""
@@ -428,7 +439,7 @@ class _Judging:
             if verdict == "inaccurate"
             else f"the formula used in {dtype} is another one: compare the branches on dtype"
             if backend == "numpy"
-            else f"NumPy gets it right from the same program in {dtype}: another formula runs on {backend}"
+            else f"NumPy gets it right from the same program in {dtype}: another formula runs on {backend} ({mode})"
         )
         evidence = f"{len(losses)} confirmed, each at neighbouring inputs too"
         if verdict == "inaccurate" and kind == "precision" and backend == "numpy":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from verify.compiled import as_function, one_line
+from verify.compiled import HAND_ALONE, as_function, one_line
 from verify.engine import Engine
 from verify.matmul import in_precision
 from verify.record import Cell
@@ -12,7 +12,6 @@ from verify.trace import ReferenceRaised, precision_of
 
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 """What JAX calls the platform of a backend."""
-HAND_ALONE = "the hand-written function, unlike its reference,"
 SIZES_OF = 1
 
 
