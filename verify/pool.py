@@ -166,7 +166,7 @@ class Pool:
 
     def judge(
         self,
-        tasks: Sequence[tuple[Any, Callable[[], tuple[Any, ...]]]],
+        tasks: Sequence[tuple[Any, Callable[[], tuple[Any, ...] | None]]],
         progress: Callable[[Any, int], None],
         enough: Callable[[], bool],
     ) -> Iterator[tuple[Any, Any, str | None]]:
@@ -207,10 +207,13 @@ class Pool:
         selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
     def _next(self, worker: Remote, waiting: list[Any], enough: Callable[[], bool]) -> None:
-        if waiting and not enough():
+        while waiting and not enough():
             key, arguments = waiting.pop()
-            worker.busy = key
-            worker.ask("judge", *arguments())
+            asked = arguments()
+            if asked is not None:  # else another process has taken it
+                worker.busy = key
+                worker.ask("judge", *asked)
+                return
 
     def _replaced(self, selector: selectors.BaseSelector, worker: Remote, why: str) -> tuple[Any, Any, str]:
         """A fresh process in place of a lost one."""

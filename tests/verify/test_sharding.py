@@ -101,6 +101,7 @@ def test_a_mistake_that_shows_on_several_devices_only_is_found(alone):
     assert "another formula runs on cpu (sharded" in alone["forgets"]["why"]
 
 
+@pytest.mark.slow
 def test_two_processes_judge_a_batch_spread_over_both(alone):
     with socket.socket() as free:
         free.bind(("localhost", 0))
