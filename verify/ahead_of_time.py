@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
@@ -29,8 +29,13 @@ SIZES_OF = 1
 """The case whose sizes are compiled, as under jit: unequal and small."""
 
 
-def compile_only(engine: Engine, target: str, dtype: str, matmul: str | None = None) -> Cell:
-    """The hand-written function and its reference compiled for ``target``; ``skipped`` where it refuses."""
+def compile_only(
+    engine: Engine, target: str, dtype: str, matmul: str | None = None, alive: Callable[[], None] = lambda: None
+) -> Cell:
+    """The hand-written function and its reference compiled for ``target``; ``skipped`` where it refuses.
+
+    ``alive`` is called between the two: float64, which the compiler takes apart, may take a minute each.
+    """
     case = engine.case(SIZES_OF, dtype)
     try:
         hand = _program(engine, case, target, dtype, matmul, "hand")
@@ -38,6 +43,7 @@ def compile_only(engine: Engine, target: str, dtype: str, matmul: str | None = N
         reason = _refused(engine, case, target, dtype, matmul, error)
         return Cell("tpu", dtype, matmul, target, "skipped", reason=reason)
     programs = (hand,)
+    alive()
     try:
         reference = _program(engine, case, target, dtype, matmul, "reference")
     except Exception as error:

@@ -318,7 +318,7 @@ class _Judging:
             for matmul in precisions:
                 start = perf_counter()
                 try:
-                    cell = compile_only(engine, target, dtype, matmul)
+                    cell = compile_only(engine, target, dtype, matmul, lambda: self.report(self.cells[0].cases))
                 except ReferenceRaised as error:
                     reason = f"the reference cannot be evaluated in {dtype}: {error}"
                     cell = Cell("tpu", dtype, matmul, target, "skipped", reason=reason)

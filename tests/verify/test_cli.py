@@ -39,6 +39,7 @@ class Options:
     resume: bool = False
     changed: bool = False
     full: bool = False
+    distributed: bool = False
     strict: bool = False
     data: tuple[str, ...] = ()
     output: str = "reports"
