@@ -6,7 +6,9 @@ is what compilation, the device and its matmul precision do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,11 +62,15 @@ class CompiledCell:
     """One backend, dtype and mode of a claim, at one shape."""
 
     def __init__(self, engine: Engine, backend: str, dtype: str, mode: str, precision: str | None = None):
-        self.engine, self.dtype, self.mode, self.precision = engine, dtype, mode, precision
+        self.engine, self.backend, self.dtype, self.mode, self.precision = engine, backend, dtype, mode, precision
         self.device = jax.local_devices(backend=backend)[0]
         self._spread: Spread | None = None
         self._compiled: Any = None
         self._batch = 1
+
+    @property
+    def prepared(self) -> bool:
+        return self._compiled is not None
 
     def trials(self) -> Trials:
         """Cases of one shape: the first is the engine's own, the others are drawn at its sizes."""
@@ -90,24 +96,33 @@ class CompiledCell:
             function = jax.jit(jax.vmap(function))
         self._compiled, self._batch = function, trials.count
 
+    def compile_in(self, threads: Executor, trials: Trials) -> None:
+        """Traces what was prepared, here, and has it compiled meanwhile; ``evaluate`` waits for that."""
+        with self._settings():
+            arguments = trials.flat if self.mode == "vmap" else self._one(trials, 0)
+            lowered = self._compiled.lower(*arguments)
+        compiled: Future[Any] = threads.submit(lowered.compile)
+        self._compiled = lambda *flat: compiled.result()(*flat)
+
     def evaluate(self, trials: Trials) -> list[Arrays]:
         """What was compiled, at every trial, as float64 arrays stacked along the first axis."""
-        with precision_of(self.dtype), self._placement(), in_precision(self.precision):
+        with self._settings():
             if self.mode == "vmap":
                 return [_wide(leaves) for leaves in self._compiled(*trials.flat)]
-            runs = [
-                [_wide(leaves) for leaves in self._compiled(*self._placed([v[k] for v in trials.flat]))]
-                for k in range(trials.count)
-            ]
+            runs = [[_wide(leaves) for leaves in self._compiled(*self._one(trials, k))] for k in range(trials.count)]
         return [tuple(np.stack(leaf) for leaf in zip(*side, strict=True)) for side in zip(*runs, strict=True)]
+
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        where = jax.default_device(self.device) if self._spread is None else jax.set_mesh(self._spread.mesh)
+        with precision_of(self.dtype), where, in_precision(self.precision):
+            yield
 
     def _devices(self) -> Sequence[Any]:
         return jax.devices(self.device.platform)
 
-    def _placement(self) -> Any:
-        return jax.default_device(self.device) if self._spread is None else jax.set_mesh(self._spread.mesh)
-
-    def _placed(self, arrays: Sequence[np.ndarray]) -> Sequence[Any]:
+    def _one(self, trials: Trials, number: int) -> Sequence[Any]:
+        arrays = [v[number] for v in trials.flat]
         return [jnp.asarray(a) for a in arrays] if self._spread is None else self._spread.placed(arrays)
 
     def both(self, cases: Sequence[Case]) -> list[tuple[Arrays, Arrays]]:
@@ -133,28 +148,58 @@ class Depth:
     losses: tuple[tuple[Case, Loss], ...] = ()
 
 
-def depth(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | None = None) -> Depth:
-    """Judges one backend, dtype and mode at one shape, many trials, against the wide NumPy results.
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A cell and its trials. Under vmap the hand-written side is compiled alone: the reference is asked only where
+    digits are lost."""
+
+    cell: CompiledCell
+    trials: Trials
+
+    @property
+    def which(self) -> Sequence[str]:
+        return BOTH if self.cell.mode != "vmap" else BOTH[:1]
+
+
+def planned(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | None = None) -> Planned:
+    """One backend, dtype and mode, with the shape and the values at which it is judged."""
+    cell = CompiledCell(engine, backend, dtype, mode, matmul)
+    return Planned(cell, cell.trials())
+
+
+def compiled_ahead(plan: Planned, threads: Executor) -> Planned:
+    """The same, being compiled in another thread. What cannot be traced is left for ``depth`` to tell."""
+    if plan.cell.mode != "eager":
+        with suppress(Exception):
+            plan.cell.prepare(plan.trials, plan.which)
+            plan.cell.compile_in(threads, plan.trials)
+    return plan
+
+
+def depth(engine: Engine, plan: Planned) -> Depth:
+    """Judges a cell at one shape, many trials, against the wide NumPy results.
 
     Where the device rounds the inputs of float32 products, what that explains is no loss; and a loss that is gone
     without such rounding was its effect, too.
     """
-    how = inputs_rounded_to(backend, matmul) if dtype == "float32" else None
-    found = _depth(engine, backend, dtype, mode, matmul, how)
-    if how is None or not found.losses or _depth(engine, backend, dtype, mode, EXACT, None).losses:
+    cell = plan.cell
+    how = inputs_rounded_to(cell.backend, cell.precision) if cell.dtype == "float32" else None
+    found = _depth(engine, plan, how)
+    if how is None or not found.losses:
+        return found
+    if _depth(engine, planned(engine, cell.backend, cell.dtype, cell.mode, EXACT), None).losses:
         return found
     reason = f"{found.cell.reason}; not with matmul precision {EXACT}: an effect of rounded products, no mistake"
     return Depth(replace(found.cell, verdict="agrees", reason=reason))
 
 
-def _depth(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | None, how: str | None) -> Depth:
-    """Under vmap the hand-written side is compiled alone: the reference is asked only where digits are lost."""
+def _depth(engine: Engine, plan: Planned, how: str | None) -> Depth:
+    cell, trials, which = plan.cell, plan.trials, plan.which
+    backend, dtype, mode, matmul = cell.backend, cell.dtype, cell.mode, cell.precision
     p, low = precision(dtype), dtype != engine.formula_dtype
-    cell = CompiledCell(engine, backend, dtype, mode, matmul)
-    trials = cell.trials()
-    which = BOTH if mode != "vmap" else BOTH[:1]
     try:
-        cell.prepare(trials, which)
+        if not cell.prepared:
+            cell.prepare(trials, which)
         results = cell.evaluate(trials)
     except Exception as error:
         return _raised(cell, trials, error)

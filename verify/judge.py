@@ -11,6 +11,8 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -24,7 +26,7 @@ from verify.budget import Budget
 from verify.cases import DTYPES, Case
 from verify.clash import sizes_that_clash
 from verify.comparison import RESOLUTION, as_wide, precision
-from verify.compiled import ALL_DIGITS, HAND_ALONE, depth, devices_of
+from verify.compiled import ALL_DIGITS, HAND_ALONE, Planned, compiled_ahead, depth, devices_of, planned
 from verify.diagnosis import Context, diagnose
 from verify.draws import Draws
 from verify.engine import Arrays, Engine
@@ -106,7 +108,7 @@ def _judged(claim: Claim, budget: Budget, draws: Draws | None, report: Callable[
         judged = Judged(judging.record("error", reason=f"the reference {_name(claim.reference)} raised {error}"))
     except HandRaised as error:
         judged = judging.hand_raised(error)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"could not be judged: {type(error).__name__}: {error}"
         judged = Judged(judging.record("error", reason=reason))
         if os.environ.get("VERIFY_TRACEBACK"):
@@ -144,6 +146,7 @@ class _Judging:
         self.failures: list[Failure] = []
         self.diagnoses: tuple[Diagnosis, ...] = ()
         self.engine: Engine | None = None
+        self.ahead: dict[tuple[str, str, str, str | None], Planned] = {}
         self.start = perf_counter()
 
     def run(self, draws: Draws | None) -> Judged:
@@ -159,23 +162,30 @@ class _Judging:
             return self._conclude(engine)
         if broken := broken_promise(engine):
             return Judged(self.record("error", reason=broken))
-        for dtype in dtypes:
-            if "numpy" in self.budget.backends or dtype == dtypes[0]:
-                self._numpy_cell(engine, dtype)
-            self.report(sum(c.cases for c in self.cells))
-        settled = any(c.verdict in ("wrong", "error") for c in self.cells)
-        for backend in self.budget.backends:
-            if backend != "numpy" and not settled and not self._out_of_time():
-                for dtype in dtypes:
-                    if backend == "tpu" and self.budget.topologies:
-                        self._ahead_of_time(engine, dtype)
-                    else:
-                        self._compiled_cells(engine, backend, dtype)
-                    self.report(sum(c.cases for c in self.cells))
-        if self.budget.full and not settled:
+        with ThreadPoolExecutor(max(1, self.budget.compile_threads)) as threads:
             for dtype in dtypes:
-                self._not_run(lowered(engine, dtype, self.budget.precision))
+                if "numpy" in self.budget.backends or dtype == dtypes[0]:
+                    self._numpy_cell(engine, dtype)
+                self.report(sum(c.cases for c in self.cells))
+                if dtype == dtypes[0] and self.budget.compile_threads and not self._settled():
+                    for backend, other in self._compiled_dtypes(dtypes):
+                        self._compile_ahead(engine, backend, other, threads)
+            for backend, dtype in self._compiled_dtypes(dtypes):
+                if not self._settled() and not self._out_of_time():
+                    self._compiled_cells(engine, backend, dtype)
+                    self.report(sum(c.cases for c in self.cells))
+            threads.shutdown(cancel_futures=True)
+        if not self._settled():
+            for dtype in dtypes:
+                self._cells_not_run(engine, dtype)
         return self._conclude(engine)
+
+    def _settled(self) -> bool:
+        return any(c.backend == "numpy" and c.verdict in ("wrong", "error") for c in self.cells)
+
+    def _compiled_dtypes(self, dtypes: Sequence[str]) -> list[tuple[str, str]]:
+        not_run = ("numpy", "tpu") if self.budget.topologies else ("numpy",)
+        return [(b, d) for b in self.budget.backends if b not in not_run for d in dtypes]
 
     def _dtypes(self, engine: Engine) -> tuple[str, ...]:
         return tuple(d for d in engine.dtypes if self.budget.dtypes is None or d in self.budget.dtypes)
@@ -270,12 +280,12 @@ class _Judging:
         return note
 
     def _compiled_cells(self, engine: Engine, backend: str, dtype: str) -> None:
-        modes = MODES if self.budget.full else self._sampled_modes(engine, dtype)
-        modes = (*modes, *self._sharded_modes(engine, backend, dtype))
+        modes = (*self._modes(engine, dtype), *self._sharded_modes(engine, backend, dtype))
         for mode, matmul in itertools.product(modes, self._precisions(engine, backend, dtype)):
             start = perf_counter()
             try:
-                found = depth(engine, backend, dtype, mode, matmul)
+                plan = self.ahead.get((backend, dtype, mode, matmul))
+                found = depth(engine, plan or planned(engine, backend, dtype, mode, matmul))
             except ReferenceRaised as error:
                 reason = f"the reference cannot be evaluated in {dtype}: {error}"
                 self.cells.append(Cell(backend, dtype, matmul, mode, "skipped", reason=reason))
@@ -303,6 +313,14 @@ class _Judging:
         if not has_products(engine, engine.case(0, dtype)):
             return (None,)
         return (None, *EVERY[backend][1:]) if self.budget.full else (None, "highest")
+
+    def _cells_not_run(self, engine: Engine, dtype: str) -> None:
+        """What is only compiled, for a TPU that is not here, or only lowered, in a full run."""
+        if "tpu" in self.budget.backends and self.budget.topologies:
+            self._ahead_of_time(engine, dtype)
+            self.report(sum(c.cases for c in self.cells))
+        if self.budget.full:
+            self._not_run(lowered(engine, dtype, self.budget.precision))
 
     def _ahead_of_time(self, engine: Engine, dtype: str) -> None:
         """The claim compiled for devices that are not here; float32 and bfloat16 unless asked for more."""
@@ -333,6 +351,16 @@ class _Judging:
     def _only_compiles(self) -> bool:
         """Whether no cell beside the numpy engine's will run."""
         return bool(self.budget.topologies) and set(self.budget.backends) == {"tpu"}
+
+    def _compile_ahead(self, engine: Engine, backend: str, dtype: str, threads: Executor) -> None:
+        """XLA compiles beside the NumPy cells that are still to come, where there is a core for it."""
+        for mode in self._modes(engine, dtype):
+            with suppress(Exception):  # told when its turn comes
+                plan = planned(engine, backend, dtype, mode, self.budget.precision)
+                self.ahead[backend, dtype, mode, self.budget.precision] = compiled_ahead(plan, threads)
+
+    def _modes(self, engine: Engine, dtype: str) -> tuple[str, ...]:
+        return MODES if self.budget.full else self._sampled_modes(engine, dtype)
 
     def _sampled_modes(self, engine: Engine, dtype: str) -> tuple[str, ...]:
         """What users run most in full; of the remaining cells one for each claim, in turn with the seed."""
@@ -373,7 +401,7 @@ class _Judging:
     # --- failures ---------------------------------------------------------------------------------------
 
     def _formula_is_wrong(self, engine: Engine, seen: Breadth, wrong: Sequence[tuple[Seen, Examined]]) -> None:
-        if self.diagnoses:
+        if self.diagnoses or not self.budget.explain:
             return
         trusted = not any(_reference_fails_too(e) for _, e in wrong)
         samples = [self._sample(s, e, True, trusted) for s, e in wrong]
@@ -419,7 +447,7 @@ class _Judging:
         mode: str = "eager",
         matmul: str | None = None,
     ) -> None:
-        if self.diagnoses:
+        if self.diagnoses or not self.budget.explain:
             return
         losses = sorted(losses, key=lambda found: _largest_input(found[0]))  # the tamest case says most
         case, loss = losses[0]

@@ -100,7 +100,8 @@ def test_what_rounding_costs_is_named_and_was_predicted(device):
 def cell(hand=quadratic_gradient, reference=quadratic, wrt="x"):
     """One compiled cell on the device."""
     with np.errstate(all="ignore"):
-        return compiled.depth(engine_of(claim_of(hand, reference, wrt, "gradient", None)), "cpu", "float32", "jit").cell
+        engine = engine_of(claim_of(hand, reference, wrt, "gradient", None))
+        return compiled.depth(engine, compiled.planned(engine, "cpu", "float32", "jit")).cell
 
 
 def test_where_there_are_no_products_there_is_one_way(device):
