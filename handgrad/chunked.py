@@ -16,7 +16,7 @@ al., *Cut your losses in large-vocabulary language models* (2024).
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,8 @@ def linear_softmax_cross_entropy(
     if columns[1] is None:
         return _by_chunks(W, X, labels, chunk)
     lying = PartitionSpec(), (PartitionSpec(), PartitionSpec(*columns))
-    return jax.sharding.auto_axes(partial(_by_chunks, chunk=chunk), out_sharding=lying)(W, X, labels)
+    spread: Any = jax.sharding.auto_axes(partial(_by_chunks, chunk=chunk), out_sharding=lying)
+    return spread(W, X, labels)
 
 
 def _by_chunks(
