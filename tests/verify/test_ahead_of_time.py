@@ -159,6 +159,13 @@ def test_the_tpu_rounds_the_inputs_of_products_unless_told_otherwise():
 
 
 @compiling
+def test_of_float64_the_hand_written_side_is_compiled_and_told_to_be_emulated():
+    _, (cell,) = compiled(gradient, dtypes=("float64",))
+    assert [p.side for p in cell.programs] == ["hand"] and "(the reference" not in cell.reason
+    assert "float64 is computed in pairs of float32" in cell.reason
+
+
+@compiling
 def test_what_the_tpu_compiler_refuses_is_skipped_and_told():
     def refused(W, X):
         return gradient(W, X) + 0 * jnp.real(jnp.linalg.eigvals(W @ W.T)).sum()
