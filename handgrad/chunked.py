@@ -15,11 +15,13 @@ al., *Cut your losses in large-vocabulary language models* (2024).
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from handgrad.claims import value_and_gradient_of
@@ -44,8 +46,20 @@ def linear_softmax_cross_entropy(
     """The loss and its gradients in ``W`` and ``X``, ``chunk`` columns at a time: ``k × chunk`` logits at
     once.
 
-    Sums are kept in float32 at least. A column with a negative label counts for nothing.
+    Sums are kept in float32 at least. A column with a negative label counts for nothing. On a mesh with Explicit axes
+    the gradient in ``X`` lies as ``X`` does.
     """
+    columns = jax.typeof(X).sharding.spec
+    if columns[1] is None:
+        return _by_chunks(W, X, labels, chunk)
+    lying = PartitionSpec(), (PartitionSpec(), PartitionSpec(*columns))
+    spread: Any = jax.sharding.auto_axes(partial(_by_chunks, chunk=chunk), out_sharding=lying)
+    return spread(W, X, labels)
+
+
+def _by_chunks(
+    W: Float[Array, "k n"], X: Float[Array, "n N"], labels: Labels, chunk: int
+) -> tuple[Float[Array, ""], tuple[Float[Array, "k n"], Float[Array, "n N"]]]:
     n, N = X.shape
     rounds = -(-N // chunk)
     missing = rounds * chunk - N

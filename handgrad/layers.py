@@ -222,5 +222,5 @@ def two_layers_vjp(
     z1 = W1 @ x + b1
     a1 = jnp.tanh(z1)
     delta2 = slope(W2 @ a1 + b2) * cotangent
-    delta1 = slope(z1) * (W2.T @ delta2)
+    delta1 = slope(z1) * matmul(W2.T, delta2)
     return jnp.outer(delta1, x), delta1, jnp.outer(delta2, a1), delta2

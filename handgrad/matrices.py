@@ -67,7 +67,7 @@ def matmul_vjp(
     A: Float[Array, "m k"], B: Float[Array, "k n"], *, cotangent: Float[Array, "m n"]
 ) -> tuple[Float[Array, "m k"], Float[Array, "k n"]]:
     """``tr(Cᵀ d(AB)) = tr((C Bᵀ)ᵀ dA) + tr((Aᵀ C)ᵀ dB)``."""
-    return cotangent @ B.T, A.T @ cotangent
+    return matmul(cotangent, B.T), matmul(A.T, cotangent)
 
 
 def norm_bound(A: Float[Array, "m k"], B: Float[Array, "k n"]) -> Float[Array, ""]:
@@ -187,7 +187,7 @@ def solve_vjp(
 ) -> tuple[Float[Array, "n n"], Float[Array, "n k"]]:
     """``tr(Cᵀ A⁻¹ (dB - dA Z))``: with ``G = A⁻ᵀ C`` the cotangents are ``-G Zᵀ`` and ``G``."""
     Z, G = solve(A, B), solve(A.T, cotangent)
-    return -G @ Z.T, G
+    return matmul(-G, Z.T), G
 
 
 def inverse(A: Float[Array, "n n"]) -> Float[Array, "n n"]:

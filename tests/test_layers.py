@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 WITHOUT_JAX = [
+    "verify.demotions", "verify.team", "verify.libtpu", "verify.matmul", "verify.environment",
     "verify", "verify.comparison", "verify.record", "verify.serial", "verify.explain", "verify.diagnosis",
     "verify.evidence", "verify.runs", "verify.case_file", "verify.options", "verify.cli", "verify.report.html",
     "verify.report.junit", "verify.report.markdown", "verify.report.terminal", "verify.sizes", "verify.budget",

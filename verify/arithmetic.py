@@ -99,8 +99,8 @@ def _low(function: Callable, dtype: Any) -> Callable:
 class NumPy(Arithmetic):
     """Both floating arithmetics: `width` is None where every dtype is honoured."""
 
-    def __init__(self, name: str, width: Any, matmul_inputs: str | None):
-        self.name, self.matmul_inputs = name, matmul_inputs
+    def __init__(self, name: str, width: Any, matmul_inputs: str | None, rng: np.random.Generator | None = None):
+        self.name, self.matmul_inputs, self.rng = name, matmul_inputs, rng
         self.width = None if width is None else np.dtype(width)
         self.long = self.width is not None and self.width.itemsize > 8
 
@@ -213,11 +213,14 @@ class NumPy(Arithmetic):
 
     def _matmul_input(self, lhs: str, rhs: str, precision: str) -> Callable | None:
         """How the device rounds the operands of a float32 product."""
-        how = {"default": self.matmul_inputs, "high": "tf32" if self.matmul_inputs == "tf32" else None,
-               "bf16_bf16_f32": "bfloat16", "tf32_tf32_f32": "tf32"}.get(precision)
+        high = "bfloat16_3x" if self.matmul_inputs == "bfloat16" else self.matmul_inputs
+        how = {"default": self.matmul_inputs, "high": high, "bf16_bf16_f32": "bfloat16",
+               "bf16_bf16_f32_x3": "bfloat16_3x", "tf32_tf32_f32": "tf32"}.get(precision)
         if how is None or not lhs == rhs == "float32":
             return None
-        bits = {"bfloat16": 7, "tf32": 10}[how]
+        bits, rng = ROUNDED_BITS[how], self.rng
+        if rng is not None:
+            return lambda x: x * (1 + 2.0**-bits * rng.uniform(-1, 1, x.shape)).astype(x.dtype)
         return lambda x: reduce_precision(x, 8, bits)
 
     def _foreign(self, primitive: str, *kinds: str) -> Callable:
@@ -239,13 +242,17 @@ class NumPy(Arithmetic):
         return call
 
 
-def native(matmul_inputs: str | None = None) -> Arithmetic:
-    """Every dtype honoured, op by op; `matmul_inputs` ("bfloat16" or "tf32") rounds operands of float32
-    products.
+ROUNDED_BITS = {"bfloat16": 7, "tf32": 10, "bfloat16_3x": 15}
+"""Bits of the fraction that the inputs of a float32 product keep on a device that rounds them."""
+
+
+def native(matmul_inputs: str | None = None, rng: np.random.Generator | None = None) -> Arithmetic:
+    """Every dtype honoured, op by op; `matmul_inputs` ("bfloat16", "tf32", "bfloat16_3x") rounds operands of
+    float32 products, with `rng` by a random amount up to a unit in the last of the bits kept.
     """
-    if matmul_inputs not in (None, "bfloat16", "tf32"):
-        raise ValueError(f"matmul_inputs is 'bfloat16', 'tf32' or None, not {matmul_inputs!r}")
-    return NumPy("native" + (f" ({matmul_inputs} products)" if matmul_inputs else ""), None, matmul_inputs)
+    if matmul_inputs is not None and matmul_inputs not in ROUNDED_BITS:
+        raise ValueError(f"matmul_inputs is 'bfloat16', 'tf32', 'bfloat16_3x' or None, not {matmul_inputs!r}")
+    return NumPy("native" + (f" ({matmul_inputs} products)" if matmul_inputs else ""), None, matmul_inputs, rng)
 
 
 def wide(dtype: Any = np.float64) -> Arithmetic:

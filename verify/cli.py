@@ -93,6 +93,8 @@ _EXPECTED = (
     ("verify.options", "BadUsage", 4),
     ("verify.session", "UsageError", 4),
     ("verify.session", "NothingToRun", 5),
+    ("verify.team", "NoTeam", 4),
+    ("verify.team", "ProcessLost", 2),
     ("verify.runs", "ReportsError", 4),
     ("verify.serial", "RecordError", 4),
     ("verify.bench.claims", "RunFailed", 3),

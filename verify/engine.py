@@ -197,8 +197,12 @@ class Engine:
 
     def native(self, case: Case) -> tuple[Arrays, Arrays]:
         """Hand and reference in the arithmetic of the case's own dtype, rounding as a device would."""
+        return self.in_arithmetic(case, "native", native)
+
+    def in_arithmetic(self, case: Case, name: str, arithmetic: Callable[[], Any]) -> tuple[Arrays, Arrays]:
+        """Hand and reference in some arithmetic that honours dtypes, linked once under this name."""
         traced = self.traced(case.structure, case.dtype, case.dims)
-        return self._both(traced, "native", native, case, [*case.values, *case.extra])
+        return self._both(traced, name, arithmetic, case, [*case.values, *case.extra])
 
     def note_size(self, case: Case, tops: Sequence[float]) -> None:
         """Remembers how large results are at ordinary values, relative to the cotangent or tangent."""

@@ -8,6 +8,9 @@ import platform
 import subprocess
 from typing import Any
 
+from verify.libtpu import topologies
+from verify.matmul import EVERY
+
 DTYPES_OF = {"numpy": ("float64", "float32", "bfloat16", "float16")}
 PACKAGES = ("handgrad", "jax", "jaxlib", "numpy", "scipy", "ml_dtypes", "jaxtyping", "hypothesis", "python-flint")
 
@@ -55,14 +58,21 @@ def devices() -> list[dict[str, Any]]:
     here = backends_here()
     for name in ("cpu", "gpu", "tpu"):
         if name not in here:
-            hint = {"gpu": "pip install 'handgrad[cuda]' on a machine with a GPU", "tpu": "a TPU machine"}[name]
-            rows.append({"backend": name, "device": None, "status": f"absent ({hint})"})
+            rows.append({"backend": name, "device": None, "status": _absent(name)})
             continue
         for device in jax.devices(name):
-            precisions = ("highest",) if name == "cpu" else ("default", "high", "highest")
+            precisions = EVERY.get(name, ("highest",))
             row = {"backend": name, "device": f"{device.device_kind} {device.id}", "status": "ready"}
             rows.append({**row, "dtypes": DTYPES_OF["numpy"], "precisions": precisions})
     return rows
+
+
+def _absent(name: str) -> str:
+    if name == "gpu":
+        return "absent (pip install 'handgrad[cuda]' on a machine with a GPU)"
+    if targets := topologies():
+        return f"absent (`verify run --backend tpu` compiles for {' and '.join(targets)})"
+    return "absent (pip install 'handgrad[tpu]' to compile for one)"
 
 
 def _version(name: str) -> str | None:

@@ -26,17 +26,21 @@ from verify.budget import Budget
 from verify.cases import DTYPES, Case
 from verify.clash import sizes_that_clash
 from verify.comparison import RESOLUTION, as_wide, precision
-from verify.compiled import Planned, compiled_ahead, depth, planned
+from verify.compiled import ALL_DIGITS, HAND_ALONE, Planned, compiled_ahead, depth, devices_of, planned
 from verify.diagnosis import Context, diagnose
 from verify.draws import Draws
 from verify.engine import Arrays, Engine
 from verify.evidence import Sample
 from verify.formula import Examined
 from verify.intermediates import intermediates_of
+from verify.lowering import lowered
+from verify.matmul import EVERY
+from verify.products import has_products
 from verify.program import Untranslatable
 from verify.promises import broken_promise
 from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
 from verify.second_order import differentiated, may_be_differentiated
+from verify.sharding import SHARDED, batched_case
 from verify.shrink import shrink
 from verify.signature import SignatureError
 from verify.sizes import SizeError
@@ -49,8 +53,6 @@ MODES = ("jit", "vmap", "eager")
 COMPILED = ("float32", "bfloat16")
 EAGER_TURNS = 6
 """Without ``--full`` one claim in so many is run eagerly too: every operation compiles alone."""
-ALL_DIGITS = 0.25
-"""The relative error at which no digit of a result is right."""
 TOLD = 60
 """Cases that a condition on such results must hold for."""
 SEARCHED, FEW_LOST = 600, 6
@@ -68,6 +70,7 @@ class Failure:
     truth: Arrays
     backend: str = "numpy"
     mode: str = "eager"
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class _Judging:
         self.failures: list[Failure] = []
         self.diagnoses: tuple[Diagnosis, ...] = ()
         self.engine: Engine | None = None
-        self.ahead: dict[tuple[str, str, str], Planned] = {}
+        self.ahead: dict[tuple[str, str, str, str | None], Planned] = {}
         self.start = perf_counter()
 
     def run(self, draws: Draws | None) -> Judged:
@@ -172,13 +175,17 @@ class _Judging:
                     self._compiled_cells(engine, backend, dtype)
                     self.report(sum(c.cases for c in self.cells))
             threads.shutdown(cancel_futures=True)
+        if not self._settled():
+            for dtype in dtypes:
+                self._cells_not_run(engine, dtype)
         return self._conclude(engine)
 
     def _settled(self) -> bool:
         return any(c.backend == "numpy" and c.verdict in ("wrong", "error") for c in self.cells)
 
     def _compiled_dtypes(self, dtypes: Sequence[str]) -> list[tuple[str, str]]:
-        return [(b, d) for b in self.budget.backends if b != "numpy" for d in dtypes]
+        not_run = ("numpy", "tpu") if self.budget.topologies else ("numpy",)
+        return [(b, d) for b in self.budget.backends if b not in not_run for d in dtypes]
 
     def _dtypes(self, engine: Engine) -> tuple[str, ...]:
         return tuple(d for d in engine.dtypes if self.budget.dtypes is None or d in self.budget.dtypes)
@@ -208,7 +215,7 @@ class _Judging:
             return
         verdict, reason = self._numpy_verdict(engine, seen)
         # Compiled cells alone cannot tell who is right: the formula is judged first, and told if it is not plain.
-        if verdict == "agrees" and "numpy" not in self.budget.backends:
+        if verdict == "agrees" and "numpy" not in self.budget.backends and not self._only_compiles():
             return
         self.breadths.append(seen)
         p = precision(dtype)
@@ -273,27 +280,84 @@ class _Judging:
         return note
 
     def _compiled_cells(self, engine: Engine, backend: str, dtype: str) -> None:
-        for mode in self._modes(engine, dtype):
+        modes = (*self._modes(engine, dtype), *self._sharded_modes(engine, backend, dtype))
+        for mode, matmul in itertools.product(modes, self._precisions(engine, backend, dtype)):
             start = perf_counter()
             try:
-                plan = self.ahead.get((backend, dtype, mode))
-                found = depth(engine, plan or planned(engine, backend, dtype, mode, self.budget.precision))
+                plan = self.ahead.get((backend, dtype, mode, matmul))
+                found = depth(engine, plan or planned(engine, backend, dtype, mode, matmul))
             except ReferenceRaised as error:
                 reason = f"the reference cannot be evaluated in {dtype}: {error}"
-                self.cells.append(Cell(backend, dtype, self.budget.precision, mode, "skipped", reason=reason))
+                self.cells.append(Cell(backend, dtype, matmul, mode, "skipped", reason=reason))
                 continue
-            self.cells.append(replace(found.cell, seconds=perf_counter() - start))
-            if found.cell.verdict == "inaccurate":
-                self._loses(engine, dtype, found.losses, "inaccurate", backend, mode)
-            if found.cell.reason and found.cell.verdict == "reference_wrong":
-                self.notes.append(found.cell.reason)
+            cell = found.cell
+            self.cells.append(replace(cell, seconds=perf_counter() - start))
+            if cell.verdict in ("wrong", "inaccurate") and found.losses:
+                self._loses(engine, dtype, found.losses, cell.verdict, backend, mode, matmul)
+            if cell.reason and HAND_ALONE in cell.reason:
+                self.notes.append(cell.reason)
+            if cell.reason and cell.verdict in ("reference_wrong", "agrees"):
+                self.notes.append(f"{cell.reason} ({backend})" if cell.verdict == "agrees" else cell.reason)
+
+    def _sharded_modes(self, engine: Engine, backend: str, dtype: str) -> tuple[str, ...]:
+        """Where there are several devices: a batch spread over them, in float32, or the first dtype there is."""
+        several = devices_of(backend)
+        dtypes = self._dtypes(engine)
+        wanted = self.budget.full or dtype == ("float32" if "float32" in dtypes else dtypes[0])
+        return tuple(SHARDED) if wanted and several > 1 and batched_case(engine, dtype, 1, several) is not None else ()
+
+    def _precisions(self, engine: Engine, backend: str, dtype: str) -> tuple[str | None, ...]:
+        """Where float32 products may round their inputs: as they do by default, and not; every way with ``--full``."""
+        if self.budget.precision is not None or dtype != "float32" or backend not in EVERY:
+            return (self.budget.precision,)
+        if not has_products(engine, engine.case(0, dtype)):
+            return (None,)
+        return (None, *EVERY[backend][1:]) if self.budget.full else (None, "highest")
+
+    def _cells_not_run(self, engine: Engine, dtype: str) -> None:
+        """What is only compiled, for a TPU that is not here, or only lowered, in a full run."""
+        if "tpu" in self.budget.backends and self.budget.topologies:
+            self._ahead_of_time(engine, dtype)
+            self.report(sum(c.cases for c in self.cells))
+        if self.budget.full:
+            self._not_run(lowered(engine, dtype, self.budget.precision))
+
+    def _ahead_of_time(self, engine: Engine, dtype: str) -> None:
+        """The claim compiled for devices that are not here; float32 and bfloat16 unless asked for more."""
+        asked = self.budget.full or self.budget.dtypes or not set(COMPILED) & set(engine.dtypes)
+        if dtype not in COMPILED and not asked:
+            return
+        from verify.ahead_of_time import compile_only
+
+        precisions = (self.budget.precision,)
+        if self.budget.full and self.budget.precision is None and dtype == "float32":
+            precisions = EVERY["tpu"]
+        for target in self.budget.topologies:
+            for matmul in precisions:
+                start = perf_counter()
+                try:
+                    cell = compile_only(engine, target, dtype, matmul, lambda: self.report(self.cells[0].cases))
+                except ReferenceRaised as error:
+                    reason = f"the reference cannot be evaluated in {dtype}: {error}"
+                    cell = Cell("tpu", dtype, matmul, target, "skipped", reason=reason)
+                self._not_run((replace(cell, seconds=perf_counter() - start),))
+
+    def _not_run(self, cells: Sequence[Cell]) -> None:
+        """Keeps cells that were only compiled or lowered; what a device refuses of the hand-written side alone is
+        told."""
+        self.cells += cells
+        self.notes += [c.reason for c in cells if c.reason and HAND_ALONE in c.reason]
+
+    def _only_compiles(self) -> bool:
+        """Whether no cell beside the numpy engine's will run."""
+        return bool(self.budget.topologies) and set(self.budget.backends) == {"tpu"}
 
     def _compile_ahead(self, engine: Engine, backend: str, dtype: str, threads: Executor) -> None:
         """XLA compiles beside the NumPy cells that are still to come, where there is a core for it."""
         for mode in self._modes(engine, dtype):
             with suppress(Exception):  # told when its turn comes
                 plan = planned(engine, backend, dtype, mode, self.budget.precision)
-                self.ahead[backend, dtype, mode] = compiled_ahead(plan, threads)
+                self.ahead[backend, dtype, mode, self.budget.precision] = compiled_ahead(plan, threads)
 
     def _modes(self, engine: Engine, dtype: str) -> tuple[str, ...]:
         return MODES if self.budget.full else self._sampled_modes(engine, dtype)
@@ -381,14 +445,15 @@ class _Judging:
         verdict: str,
         backend: str = "numpy",
         mode: str = "eager",
+        matmul: str | None = None,
     ) -> None:
         if self.diagnoses or not self.budget.explain:
             return
         losses = sorted(losses, key=lambda found: _largest_input(found[0]))  # the tamest case says most
         case, loss = losses[0]
-        hand, reference = _as_replayed(engine, case, backend, mode)
+        hand, reference = _as_replayed(engine, case, backend, mode, matmul)
         truth = engine.wide(case)[1]
-        self.failures.append(Failure(case, hand, reference, truth, backend, mode))
+        self.failures.append(Failure(case, hand, reference, truth, backend, mode, matmul))
         where = f"{self._labels(Seen(case, hand, reference))[loss.leaf]}{list(loss.entry) if loss.entry else ''}"
         how = "is not finite" if loss.overflow else f"is off by {loss.relative:.1e} relative"
         place = dtype if backend == "numpy" else f"{dtype} on {backend} ({mode})"
@@ -401,6 +466,8 @@ class _Judging:
             else "the formula is right in exact arithmetic and loses its digits: avoid the cancellation or rounding"
             if verdict == "inaccurate"
             else f"the formula used in {dtype} is another one: compare the branches on dtype"
+            if backend == "numpy"
+            else f"NumPy gets it right from the same program in {dtype}: another formula runs on {backend} ({mode})"
         )
         evidence = f"{len(losses)} confirmed, each at neighbouring inputs too"
         if verdict == "inaccurate" and kind == "precision" and backend == "numpy":
@@ -505,7 +572,7 @@ class _Judging:
             dict(zip(labels, failure.hand, strict=True)),
             dict(zip(labels, failure.reference, strict=True)),
             dict(zip(labels, failure.truth, strict=True)),
-            failure.backend, failure.mode,
+            failure.backend, failure.mode, failure.precision,
         )  # fmt: skip
         record = replace(record, counterexample=counterexample, replay=f"verify replay {failure.case.id}")
         return Judged(record, arrays)
@@ -542,11 +609,13 @@ class _Judging:
 _ENGINES = {"concrete": "shape by shape", "jax": "by JAX itself"}
 
 
-def _as_replayed(engine: Engine, case: Case, backend: str = "numpy", mode: str = "eager") -> tuple[Arrays, Arrays]:
+def _as_replayed(
+    engine: Engine, case: Case, backend: str = "numpy", mode: str = "eager", matmul: str | None = None
+) -> tuple[Arrays, Arrays]:
     """Both sides as a replay of this case evaluates them, bit for bit."""
     from verify.replaying import evaluate
 
-    return evaluate(engine, case, backend, mode)
+    return evaluate(engine, case, backend, mode, matmul)
 
 
 def _reference_fails_too(examined: Examined) -> bool:

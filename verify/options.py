@@ -13,7 +13,7 @@ TARGETS = "a module (pkg.mod), a file (path.py), or one claim (path.py::name); d
 RUN = "a run's id or its beginning, a folder, or a record's file"
 BACKENDS = ("numpy", "cpu", "gpu", "tpu")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-PRECISIONS = ("default", "high", "highest", "bfloat16", "tensorfloat32", "float32")
+PRECISIONS = ("default", "high", "highest", "bfloat16", "bfloat16_3x", "tensorfloat32", "float32")
 COLORS = ("auto", "always", "never")
 
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from verify import compile_cache
+from verify import compile_cache, libtpu
 from verify.options import limit
 from verify.worker import receive, send
 
@@ -72,6 +72,7 @@ class Remote:
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             **compile_cache.settings(),
+            **libtpu.settings(),
             **os.environ,
             "XLA_FLAGS": _flags(),
             "PYTHONPATH": path,
@@ -193,7 +194,7 @@ class Pool:
 
     def judge(
         self,
-        tasks: Sequence[tuple[Any, Callable[[], tuple[Any, ...]]]],
+        tasks: Sequence[tuple[Any, Callable[[], tuple[Any, ...] | None]]],
         progress: Callable[[Any, int], None],
         enough: Callable[[], bool],
     ) -> Iterator[tuple[Any, Any, str | None]]:
@@ -241,9 +242,12 @@ class Pool:
         """Gives a worker its next task; yields those at whose beginning it was found dead."""
         while worker in self.workers and waiting and not enough():
             key, arguments = waiting.pop()
+            asked = arguments()
+            if asked is None:  # another process has taken it
+                continue
             worker.busy = key
             try:
-                worker.ask("judge", *arguments())
+                worker.ask("judge", *asked)
                 return
             except WorkerLost as lost:
                 yield self._replaced(selector, worker, str(lost))

@@ -45,6 +45,21 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
+class CompiledProgram:
+    """One side of a claim (``hand`` or ``reference``) compiled for a device that was not there (``target``: ``v5e``).
+
+    ``demotions`` says what it computes in less precision than was asked for.
+    """
+
+    side: Literal["hand", "reference"]
+    target: str
+    flops: float | None
+    argument_bytes: int
+    temporary_bytes: int
+    demotions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Cell:
     """One backend, dtype, precision and mode of a claim.
 
@@ -66,6 +81,11 @@ class Cell:
     engine: str | None = None
     reason: str | None = None
     seconds: float = 0.0
+    predicted_error: float | None = None
+    """Where a device rounds the inputs of float32 products: the error that the numpy engine predicts of that, relative
+    to the largest entry."""
+    programs: tuple[CompiledProgram, ...] = ()
+    """The sides that were only compiled, of a ``compiled_only`` cell."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,7 @@ class Counterexample:
     oracle: Any
     backend: str = "numpy"
     mode: str = "eager"
+    precision: str | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -42,7 +42,7 @@ def _replayed(record: ClaimRecord, claim: Claim, arrays: Mapping[str, np.ndarray
     assert stored is not None
     engine = Engine(claim, Draws(claim, seed))
     case = _restored(engine, stored, arrays)
-    hand, reference = evaluate(engine, case, stored.backend, stored.mode)
+    hand, reference = evaluate(engine, case, stored.backend, stored.mode, stored.precision)
     wide = engine.wide(case)
     labels = engine.formula(case).labels
     truth = wide[1]
@@ -81,10 +81,12 @@ def _restored(engine: Engine, stored: Any, arrays: Mapping[str, np.ndarray]) -> 
     return replace(case, extra=tuple(arrays[k] for k in traced.extra_labels))
 
 
-def evaluate(engine: Engine, case: Case, backend: str, mode: str) -> tuple[Arrays, Arrays]:
+def evaluate(
+    engine: Engine, case: Case, backend: str, mode: str, precision: str | None = None
+) -> tuple[Arrays, Arrays]:
     """Both sides where the case was recorded: the numpy engine in the case's dtype, or a compiled cell."""
     if backend != "numpy":
-        cell = CompiledCell(engine, backend, case.dtype, mode)
+        cell = CompiledCell(engine, backend, case.dtype, mode, precision)
         cell.prepare(repeated(case, UNSTACKED if mode == "vmap" else 1))
         return cell.both([case])[0]
     as_judged = case.dtype == engine.formula_dtype != "float64"  # a claim of low precision: its formula, widened

@@ -38,6 +38,8 @@ from verify.serial import build, dump, dumps, load, parse, write_atomically
 if TYPE_CHECKING:
     import numpy as np
 
+PROCESSES = "processes"
+"""In the folder of a distributed run, what its processes keep beside ``claims.jsonl``: see ``verify.team``."""
 _RUN = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{4,}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,199}")
 
@@ -51,10 +53,16 @@ class RunFolder:
     """The folder of one run."""
 
     path: Path
+    process: int = 0
+    """Of a distributed run: which process writes. Only process 0 writes ``claims.jsonl``."""
 
     @property
     def id(self) -> str:
         return self.path.name
+
+    @property
+    def ended(self) -> bool:
+        return (self.path / "run.json").exists()
 
     @classmethod
     def create(
@@ -76,7 +84,7 @@ class RunFolder:
 
     def append_claim(self, claim: ClaimRecord) -> None:
         """Adds a line to ``claims.jsonl`` and waits until it is on the disk."""
-        path = self.path / "claims.jsonl"
+        path = self.path / PROCESSES / f"{self.process}.jsonl" if self.process else self.path / "claims.jsonl"
         with _writing(path), open(path, "ab+") as file:
             _drop_torn_line(file)
             file.write(dumps(claim).encode() + b"\n")
@@ -85,11 +93,16 @@ class RunFolder:
 
     def claims(self) -> tuple[ClaimRecord, ...]:
         """The claims recorded so far; a last line that the machine did not finish writing is left out."""
+        found = {claim.target or id(claim): claim for claim in self.own_claims()}
+        for path in sorted(self.path.glob(f"{PROCESSES}/*.jsonl")):
+            for claim in parsed_claims(path.read_bytes(), path):
+                found.setdefault(claim.target or id(claim), claim)
+        return tuple(found.values())
+
+    def own_claims(self) -> tuple[ClaimRecord, ...]:
+        """Those in ``claims.jsonl``."""
         path = self.path / "claims.jsonl"
-        if not path.exists():
-            return ()
-        lines = path.read_bytes().split(b"\n")[:-1]
-        return tuple(_claim_from(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1))
+        return parsed_claims(path.read_bytes(), path) if path.exists() else ()
 
     def save_case(self, case_id: str, arrays: Mapping[str, Any]) -> Path:
         """Writes the arrays of a case, bit for bit, in every dtype; without pickle."""
@@ -222,6 +235,12 @@ def _drop_torn_line(file: io.BufferedRandom) -> None:
     if file.read(1) != b"\n":
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def parsed_claims(content: bytes, path: Path) -> tuple[ClaimRecord, ...]:
+    """The claims of whole lines; a last line without its end is left out."""
+    lines = content.split(b"\n")[:-1]
+    return tuple(_claim_from(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1))
 
 
 def _claim_from(line: bytes, where: str) -> ClaimRecord:

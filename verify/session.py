@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from verify import compile_cache
+from verify import compile_cache, libtpu
 from verify.pool import IMPORTS, Pool, WorkerLost
 from verify.record import Cell, ClaimRecord, Record, exit_code_of
 from verify.runs import ReportsError, RunFolder, find_case, latest, runs
+from verify.team import BEAT, RESUME, Place, ProcessLost, Team, place
 from verify.worker import Listed
 
 MOST_RUNS = 40
@@ -53,6 +54,7 @@ class Options:
     resume: bool = False
     changed: bool = False
     full: bool = False
+    distributed: bool = False
     strict: bool = False
     data: tuple[str, ...] = ()
     output: str = "reports"
@@ -110,17 +112,24 @@ class _Run:
     done: dict[str, ClaimRecord] = field(default_factory=dict)
     folder: RunFolder | None = None
     backends: tuple[str, ...] = ()
+    topologies: tuple[str, ...] = ()
     failed: bool = False
+    place: Place | None = None
+    team: Team | None = None
 
     def run(self) -> Record:
         options = self.options
-        resumed = self._resumed() if options.resume else None
+        self.place = place(os.environ) if options.distributed else None
+        if self.place and options.changed:
+            raise UsageError("--changed with --distributed: one process alone looks for what has changed")
+        leads = self.place is None or self.place.rank == 0
+        resumed = self._resumed() if options.resume and leads else None
         seed = options.seed if options.seed is not None else resumed[1] if resumed else secrets.randbelow(2**32)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         pool = self.pool
         try:
             claims, header = self._load(pool)
-            backends = self.backends = self._backends(header["backends"])
+            backends = self.backends = self._backends(header["backends"], header["topologies"])
             claims = self._selected(claims)
             self.listener.loaded(tuple(sorted({f for c in claims for f in c.files})))
             if not claims and not options.data:
@@ -128,7 +137,11 @@ class _Run:
                     raise UsageError("; ".join(self.problems))
                 raise NothingToRun("; ".join(self.problems) or self._nothing())
             environment = {**header["environment"], "backends": backends}
-            self._open(seed, environment, resumed)
+            if self.topologies:
+                environment["compiled for"] = self.topologies
+            if self.place is not None:
+                environment["processes"] = self.place.size
+            seed = self._open(seed, environment, resumed)
             shown = {**_in_brief(environment), "seed": seed}
             if self.folder is not None:
                 shown["folder"] = str(self.folder.path)
@@ -146,6 +159,10 @@ class _Run:
             if options.changed:
                 self._keep_unchanged(claims)
             self._judge(pool, claims, seed, backends)
+            if self.team is not None and not leads:
+                return self._record_of_all(self.team)
+            if self.team is not None:
+                self._gather(self.team, claims)
             data = self._data(pool, seed)
         finally:
             pool.stop()
@@ -170,6 +187,8 @@ class _Run:
                 self.folder.finish(record)
             except ReportsError as error:
                 self._problem(str(error))
+        if self.team is not None:
+            self.team.end()
         return record
 
     load_failed: bool = False
@@ -215,11 +234,19 @@ class _Run:
             pool.grow(1)
             return [f"the self-test {lost}"]
 
-    def _backends(self, here: tuple[str, ...]) -> tuple[str, ...]:
+    def _backends(self, here: tuple[str, ...], topologies: tuple[str, ...]) -> tuple[str, ...]:
         asked = self.options.backends
         if asked is None:
             return here
         absent = [b for b in asked if b not in here]
+        if "tpu" in absent:
+            if not topologies:
+                raise NothingToRun(
+                    "--backend tpu: there is no TPU here, and no compiler for one: pip install 'handgrad[tpu]' "
+                    "compiles every claim for a TPU v5e on a machine without one"
+                )
+            self.topologies = topologies if self.options.full else topologies[:1]
+            absent.remove("tpu")
         if absent:
             raise NothingToRun(
                 f"--backend {','.join(absent)}: no such device here; JAX sees {', '.join(here[1:])} "
@@ -289,14 +316,27 @@ class _Run:
             record = replace(record, notes=(*record.notes, f"{UNCHANGED} {run}"))
         self._finished(record, {})
 
-    def _open(self, seed: int, environment: Mapping[str, Any], resumed: Any) -> None:
+    def _open(self, seed: int, environment: Mapping[str, Any], resumed: Any) -> int:
+        """Opens the run's folder, or joins it; the seed of the run."""
+        asked = _asked(self.options.argv)
+        if self.place is not None and self.place.rank:
+            self.team = Team.join(self.place, self.options.output, asked)
+            self.folder = self.team.folder
+            started = self.folder.read()
+            self.done = {claim.target: claim for claim in started.claims}
+            return started.seed
         try:
             if resumed:
                 self.folder = resumed[0]
             else:
                 self.folder = RunFolder.create(self.options.output, seed, self.options.argv, environment)
         except ReportsError as error:
+            if self.place is not None:
+                raise
             self.problems.append(f"{error}; the results are shown here and not kept")
+        if self.place is not None and self.folder is not None:
+            self.team = Team.open(self.place, self.folder, asked)
+        return seed
 
     # --- judging --------------------------------------------------------------------------------------------
 
@@ -305,7 +345,8 @@ class _Run:
         todo = [c for c in claims if c.target not in self.done]
         if not todo:
             return
-        count = 1 if len(todo) <= FEW else min(os.cpu_count() or 1, len(todo))
+        processors = max(1, (os.cpu_count() or 1) // (self.place.here if self.place else 1))
+        count = 1 if len(todo) <= FEW else min(processors, len(todo))
         pool.grow(count)
         tasks = [(c, self._task(c, seed, backends, len(todo), count)) for c in todo]
         cases = options.cases or 4000
@@ -314,7 +355,11 @@ class _Run:
             self.listener.progress(claim.target, done, cases)
 
         def enough() -> bool:
-            return (options.exit_first and self.failed) or self._out_of_time()
+            stop = (options.exit_first and self.failed) or self._out_of_time()
+            if self.team is not None:
+                stop = stop or self.team.stopped
+                self._collect(self.team)
+            return stop
 
         for claim, judged, lost in pool.judge(tasks, progress, enough):
             record = judged.record if judged is not None else _lost(claim, lost or "was lost")
@@ -326,9 +371,12 @@ class _Run:
 
     def _task(
         self, claim: Listed, seed: int, backends: tuple[str, ...], total: int, workers: int
-    ) -> Callable[[], tuple[Any, ...]]:
-        def arguments() -> tuple[Any, ...]:
+    ) -> Callable[[], tuple[Any, ...] | None]:
+        def arguments() -> tuple[Any, ...] | None:
             from verify.budget import Budget
+
+            if self.team is not None and not self.team.take(claim.target):
+                return None
 
             seconds = None
             if self.options.seconds is not None:
@@ -338,6 +386,7 @@ class _Run:
                 seed, self.options.cases, backends, self.options.dtypes, self.options.precision,
                 self.options.full, seconds,
                 compile_threads=1 if workers < (os.cpu_count() or 1) else 0,
+                topologies=self.topologies,
             )  # fmt: skip
             return claim.place, claim.target, budget
 
@@ -358,6 +407,42 @@ class _Run:
         self.done[record.target] = record
         self.failed = self.failed or not (record.ok_when_strict if self.options.strict else record.ok)
         self.listener.finished(record)
+
+    # --- with other processes ---------------------------------------------------------------------------------
+
+    def _collect(self, team: Team) -> None:
+        """Process 0 takes over what the others have recorded."""
+        if team.place.rank == 0:
+            for record in team.news():
+                if record.target not in self.done:
+                    self._finished(record, {})
+
+    def _gather(self, team: Team, claims: list[Listed]) -> None:
+        """Waits for the claims that others have taken; raises ProcessLost where one is gone with some."""
+        if (self.options.exit_first and self.failed) or self._out_of_time():
+            team.stop_all()
+        while True:
+            self._collect(team)
+            taken = [c.target for c in claims if c.target not in self.done and team.taker(c.target) is not None]
+            if not taken:
+                return
+            if (message := team.lost(taken)) is not None:
+                self._collect(team)
+                if any(target not in self.done for target in taken):
+                    team.end()
+                    raise ProcessLost(message)
+            time.sleep(BEAT)
+
+    def _record_of_all(self, team: Team) -> Record:
+        """The record that process 0 gathers, in another process."""
+        team.end()
+        while not team.folder.ended:
+            if team.gone(0):
+                if team.folder.ended:
+                    break
+                raise ProcessLost(f"process 0 of {team.place.size} ended without a record of the run; {RESUME}")
+            time.sleep(BEAT)
+        return team.folder.read()
 
     def _data(self, pool: Pool, seed: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -382,7 +467,8 @@ class _Run:
 def _in_brief(environment: Mapping[str, Any]) -> dict[str, Any]:
     """What the head of a terminal report says of the environment; the record has it all."""
     versions = ", ".join(f"{k} {environment[k]}" for k in ("python", "jax", "numpy") if environment.get(k))
-    return {"versions": versions, **{k: environment[k] for k in ("devices", "backends", "git")}}
+    names = ("devices", "backends", "compiled for", "git")
+    return {"versions": versions, **{k: environment[k] for k in names if k in environment}}
 
 
 def _lost(claim: Listed, why: str) -> ClaimRecord:
@@ -410,7 +496,7 @@ def _told_apart(claims: list[Listed]) -> list[Listed]:
     return found
 
 
-SHOWN: dict[str, int] = {"--resume": 0, "-q": 0, "-v": 0, "--color": 1, "--json": 1, "--junit": 1}
+SHOWN: dict[str, int] = {"--resume": 0, "--distributed": 0, "-q": 0, "-v": 0, "--color": 1, "--json": 1, "--junit": 1}
 """Options that say how a run is shown, not what is judged, and how many words follow each."""
 
 
@@ -503,4 +589,6 @@ def devices() -> list[dict[str, Any]]:
     """What is here, for ``verify devices``."""
     from verify.environment import devices as found
 
+    for name, value in libtpu.settings().items():
+        os.environ.setdefault(name, value)
     return found()

@@ -142,8 +142,9 @@ class Worker:
 
     def header(self) -> dict[str, Any]:
         from verify.environment import backends_here, environment
+        from verify.libtpu import topologies
 
-        return {"environment": environment(), "backends": backends_here()}
+        return {"environment": environment(), "backends": backends_here(), "topologies": topologies()}
 
     def self_test(self, seed: int) -> list[str]:
         from verify.selftest import self_test

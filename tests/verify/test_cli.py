@@ -39,6 +39,7 @@ class Options:
     resume: bool = False
     changed: bool = False
     full: bool = False
+    distributed: bool = False
     strict: bool = False
     data: tuple[str, ...] = ()
     output: str = "reports"
@@ -505,7 +506,7 @@ def test_help_names_every_command_and_option(capsys):
     typed("run --help")
     text = capsys.readouterr().out
     options = """-k --backend --dtype --precision --cases --seconds --seed -x --lf --resume --changed --full --strict
-        --data -o --json --junit --color -q -v"""
+        --distributed --data -o --json --junit --color -q -v"""
     for option in options.split():
         assert re.search(rf"^  {option}\b", text, re.M), option
     assert "exit codes: 0 every claim passes" in text

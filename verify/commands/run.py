@@ -62,6 +62,7 @@ def parser() -> Parser:
     where("--cases", type=whole(1), metavar="N", help="cases a claim")
     where("--seconds", type=seconds, metavar="S", help="time for the whole run (it is then not repeatable)")
     where("--seed", type=whole(0), metavar="S", help="of all random choices (default: a fresh one, printed)")
+    where("--distributed", action="store_true", help="as one of several processes, which a launcher has started")
     where("--full", action="store_true", help="every mode in every cell, nothing sampled")
     where("--data", action="append", default=[], metavar="NAME", help="judge on these data, alone or with TARGETs")
     where("-x", dest="exit_first", action="store_true", help="stop at the first claim that fails")
@@ -81,10 +82,12 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify.record import INTERNAL_ERROR, write_record
     from verify.report.junit import write_junit
     from verify.report.terminal import TerminalReporter
+    from verify.team import leads
 
     for path in (parsed.json, parsed.junit):
         check_writable(path)
-    reporter = TerminalReporter(parsed.color, parsed.verbose - parsed.quiet, parsed.strict)
+    quiet = parsed.quiet + (1 if parsed.distributed and not leads(os.environ) else 0)
+    reporter = TerminalReporter(parsed.color, parsed.verbose - quiet, parsed.strict)
     record = judged(options_of(parsed, argv), reporter)
     reporter.summary(record)
     written = True
@@ -117,6 +120,7 @@ def options_of(parsed: Namespace, argv: list[str]):
         resume=parsed.resume,
         changed=parsed.changed,
         full=parsed.full,
+        distributed=parsed.distributed,
         strict=parsed.strict,
         data=tuple(parsed.data),
         output=parsed.output,
