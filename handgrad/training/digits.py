@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -19,7 +18,7 @@ from handgrad.training.checkpoint import Checkpoint
 from handgrad.training.loop import Every, train
 from handgrad.training.step import Step, TrainState, ValueAndGradient, train_step
 
-__all__ = ["Digits", "Setting", "by_hand", "by_jax", "step_of", "train_digits"]
+__all__ = ["Digits", "Setting", "by_hand", "by_jax", "mean_loss", "step_of", "train_digits"]
 
 WIDTHS, BATCH, LOSS = (64, 128, 64, 10), 128, "softmax_cross_entropy"
 RATE, DECAY = 4e-3, 0.02
@@ -74,16 +73,25 @@ class Digits:
 
 def by_hand(setting: Setting) -> ValueAndGradient:
     """The mean loss over a batch and its gradient: the δ recursion."""
-    return partial(backpropagate, activations=setting.activations, loss=LOSS, reduction="mean")
+
+    def digits_gradient(params: Any, x: Array, y: Array) -> tuple[Array, Any]:
+        return backpropagate(params, x, y, setting.activations, LOSS, reduction="mean")
+
+    return digits_gradient
+
+
+def mean_loss(setting: Setting) -> Callable[[Any, Array, Array], Array]:
+    """What is minimised, as one would hand it to ``jax.grad``."""
+
+    def digits_loss(params: Any, x: Array, y: Array) -> Array:
+        return network_loss(params, x, y, setting.activations, LOSS) / jnp.asarray(x.shape[1], x.dtype)
+
+    return digits_loss
 
 
 def by_jax(setting: Setting) -> ValueAndGradient:
     """The same by ``jax.value_and_grad``."""
-
-    def mean_loss(params: Any, x: Array, y: Array) -> Array:
-        return network_loss(params, x, y, setting.activations, LOSS) / jnp.asarray(x.shape[1], x.dtype)
-
-    return jax.value_and_grad(mean_loss)
+    return jax.value_and_grad(mean_loss(setting))
 
 
 def step_of(value_and_gradient: ValueAndGradient, setting: Setting, **where: Any) -> Step:
