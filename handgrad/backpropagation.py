@@ -245,13 +245,12 @@ def gauss_newton_vector_product(
     sigmas, C = each_layer(activations, params), loss_named(loss)
     batch = x.ndim == 2
     z, a = forward(params, x, sigmas)
-    slopes, Ra = [], jnp.zeros_like(x)
+    Ra = jnp.zeros_like(x)
     for (W, _), (V, v), sigma, z_l, a_l, below in zip(params, vector, sigmas, z, a[1:], a, strict=False):
-        slopes.append(delta(sigma, z_l, a_l, jnp.ones_like(a_l)))
-        Ra = slopes[-1] * (matmul(W, Ra) + matmul(V, below) + (v[:, None] if batch else v))
+        Ra = delta(sigma, z_l, a_l, matmul(W, Ra) + matmul(V, below) + (v[:, None] if batch else v))
     g, products = jax.jvp(lambda output: C.gradient(output, y), (a[-1],), (Ra,))[1], []
-    for (W, _), slope, below in reversed([*zip(params, slopes, a, strict=False)]):
-        d = slope * g
+    for (W, _), sigma, z_l, a_l, below in reversed([*zip(params, sigmas, z, a[1:], a, strict=False)]):
+        d = delta(sigma, z_l, a_l, g)
         products.append(Layer(matmul(d, below.T), jnp.sum(d, axis=1)) if batch else Layer(jnp.outer(d, below), d))
         g = matmul(W.T, d)
     return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(products[::-1]))

@@ -46,7 +46,7 @@ class Checkpoint:
         leaves = [(jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in _leaves(state)]
         about = {"settings": dict(self.settings), "leaves": {name: str(a.dtype) for name, a in leaves}}
         arrays = {f"{i}": _bits(a) for i, (_, a) in enumerate(leaves)}
-        beside = self.file.with_name(f"{FILE}.{os.getpid()}.tmp")
+        beside = self.file.with_name(f"{FILE}.tmp")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as stream:

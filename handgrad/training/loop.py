@@ -20,7 +20,8 @@ LONGEST_BLOCK = 100
 
 @dataclass(frozen=True)
 class Moment:
-    """What a callback sees: the number of steps done, the parameters, the batch that comes next, and the losses."""
+    """What a callback sees: the number of steps done, the parameters, the batch that comes next, and the losses.
+    The next step takes the parameters' buffers: what is to be kept of them, copy."""
 
     step: int
     params: Any

@@ -76,7 +76,8 @@ def train_step(
     def one(state: TrainState, batch: Any) -> tuple[TrainState, Array]:
         value, gradient = value_and_gradient(*_cast((state.params, *batch), dtype))
         gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, state.params)
-        updates, rest = optimiser.update(gradient, state.optimiser, state.params)
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax relies on these
+            updates, rest = optimiser.update(gradient, state.optimiser, state.params)
         params = jax.tree.map(lambda p, u: p + u.astype(p.dtype), state.params, updates)
         return TrainState(params, rest, state.step + 1), value
 

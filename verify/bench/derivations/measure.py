@@ -16,7 +16,7 @@ from verify.bench.plan import Tell
 
 TURN = 2e-3
 """Seconds that a turn takes at least: short calls are repeated."""
-FEWEST_TURNS = 7
+FEWEST_TURNS = 5
 
 
 @dataclass(frozen=True)

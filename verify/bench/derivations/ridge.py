@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
@@ -17,12 +19,12 @@ LAM = 0.5
 
 
 def statistics(seed: int, quick: bool) -> Iterator[Comparison]:
-    """A step from the statistics; what these cost themselves; and data that never exist as a whole."""
+    """A step from the statistics; what these cost themselves; and data that are in memory a chunk at a time."""
     m, n, N = (4, 8, 1000) if quick else (16, 64, 10**5)
     rng = np.random.default_rng(seed)
     W, X, Y = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((m, n), (n, N), (m, N)))
     lam, stats = jnp.asarray(LAM, jnp.float32), RidgeStatistics.of(X, Y)
-    case, seconds = f"m = {m}, n = {n}, N = {N:,}", 0.02 if quick else 4.0
+    case, seconds = f"m = {m}, n = {n}, N = {N:,}", 0.02 if quick else 3.0
     by_jax = Candidate(PLAIN, "jax.grad(ridge_loss)", jax.grad(ridge_loss), (W, X, Y, lam))
     ways = [
         Candidate(HAND, "RidgeStatistics.gradient", lambda s, W, lam: s.gradient(W, lam), (stats, W, lam)),
@@ -32,35 +34,41 @@ def statistics(seed: int, quick: bool) -> Iterator[Comparison]:
     yield compare("ridge", f"a gradient, {case}", ways, seconds)
     ways = [Candidate(HAND, "RidgeStatistics.of, once", RidgeStatistics.of, (X, Y)), by_jax]
     yield compare("ridge", f"the statistics, {case}", ways, seconds)
-    rounds = 2 if quick else 20
-    key = jax.random.key(seed)
-    ways = [
-        Candidate(HAND, "RidgeStatistics.update, a chunk at a time", _streamed(RidgeStatistics, m, n, N, rounds), (key,)),
-        Candidate(PLAIN, "the same data made, and not looked at", _only_made(m, n, N, rounds), (key,)),
-    ]
-    size = 4 * (m + n) * N * rounds
-    yield compare("ridge", f"streamed, {case} x {rounds}", ways, seconds, **{"bytes of the data": size})
+    with TemporaryDirectory() as folder:
+        chunks = _in_a_file(Path(folder) / "data", X, Y, 2 if quick else 8)
+        update, gradient = jax.jit(RidgeStatistics.update), jax.jit(lambda g, *data: g + jax.grad(ridge_loss)(*data))
+
+        def streamed() -> Any:
+            found = jax.tree.map(jnp.zeros_like, stats)
+            for chunk in chunks:
+                found = update(found, *_halves(chunk, n))
+            return jax.block_until_ready(found)
+
+        def by_jax_streamed() -> Any:
+            found = jnp.zeros_like(W)
+            for chunk in chunks:
+                found = gradient(found, W, *_halves(chunk, n), lam)
+            return jax.block_until_ready(found)
+
+        facts = {"bytes of the data": chunks.nbytes, "bytes at a time": chunks[0].nbytes}
+        ways = [
+            Candidate(HAND, "RidgeStatistics.update, once", streamed, (), compiled=False),
+            Candidate(PLAIN, "one gradient, added up by chunks", by_jax_streamed, (), compiled=False),
+        ]
+        yield compare("ridge", f"from a file, m = {m}, n = {n}, N = {len(chunks)} x {N:,}", ways, seconds, **facts)
 
 
-def _draw(key: Any, i: Any, m: int, n: int, N: int) -> tuple[Any, Any]:
-    """A chunk of data, made where it is needed as a file would be read."""
-    both = jax.random.uniform(jax.random.fold_in(key, i), (n + m, N)) - 0.5
-    return both[:n], both[n:]
+def _in_a_file(path: Path, X: Any, Y: Any, count: int) -> np.memmap:
+    """Chunks of data on disk, of which memory holds as many as it pleases."""
+    chunks = np.memmap(path, np.float32, "w+", shape=(count, X.shape[0] + Y.shape[0], X.shape[1]))
+    for i in range(count):
+        chunks[i] = np.concatenate([X, Y]) * np.float32(1 + i)
+    chunks.flush()
+    return chunks
 
 
-def _streamed(cls: type[RidgeStatistics], m: int, n: int, N: int, rounds: int) -> Any:
-    def statistics(key: Any) -> RidgeStatistics:
-        zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(lambda: cls.of(*_draw(key, 0, m, n, N))))
-        return jax.lax.fori_loop(0, rounds, lambda i, s: s.update(*_draw(key, i, m, n, N)), zero)
-
-    return statistics
-
-
-def _only_made(m: int, n: int, N: int, rounds: int) -> Any:
-    def made(key: Any) -> Any:
-        return jax.lax.fori_loop(0, rounds, lambda i, s: s + sum(map(jnp.sum, _draw(key, i, m, n, N))), 0.0)
-
-    return made
+def _halves(chunk: Any, n: int) -> tuple[Any, Any]:
+    return chunk[:n], chunk[n:]
 
 
 def closed_form(seed: int, quick: bool) -> Iterator[Comparison]:
@@ -79,8 +87,9 @@ def closed_form(seed: int, quick: bool) -> Iterator[Comparison]:
     with jax.enable_x64(True):
         X, Y, lam = jnp.asarray(X), jnp.asarray(Y), jnp.asarray(LAM)
         W, coef = np.asarray(ridge_solution(X, Y, lam))[0], theirs(LAM)
-        facts: dict[str, Any] = {"largest relative difference": float(np.max(np.abs(W - coef)) / np.max(np.abs(coef)))}
-        facts["threads of BLAS"] = max((p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"), default=0)
+        gap, pools = np.max(np.abs(W - coef)) / np.max(np.abs(coef)), threadpool_info()
+        threads = max((p["num_threads"] for p in pools if p["user_api"] == "blas"), default=0)
+        facts = {"largest relative difference": float(gap), "threads of BLAS": threads}
         sklearn = Candidate(PLAIN, 'sklearn Ridge(solver="cholesky")', theirs, (LAM,), compiled=False)
         case = f"n = {n}, N = {N:,}, float64"
         ways = [Candidate(HAND, "ridge_solution", ridge_solution, (X, Y, lam)), sklearn]
