@@ -25,6 +25,7 @@ Goodfellow (2015) for the norms; Chen, Xu, Zhang and Guestrin (2016) for recompu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -33,6 +34,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from handgrad.claims import equal_to, gradient_of, hvp_of, value_and_gradient_of
+from handgrad.elementwise import Activation
 from handgrad.from_value import delta
 from handgrad.losses import Loss, loss_named
 from handgrad.matrices import matmul
@@ -283,9 +285,18 @@ def per_example_gradient_norms(
     """The norm of each data point's own gradient, over all parameters, without forming any of them.
 
     One data point's gradient is an outer product, so ``‖δ aᵀ‖² + ‖δ‖² = ‖δ‖² (‖a‖² + 1)``; ``δ`` and ``a``
-    are columns of what one pass over the batch computes anyway.
+    are columns of what one pass over the batch computes anyway. Many columns are taken some at a time.
     """
     sigmas, C = each_layer(activations, params), loss_named(loss)
+    rounds = rounds_of(x)
+    if rounds == 1:
+        return _norms(params, x, y, sigmas, C)
+    columns = [array.reshape(array.shape[0], -1, rounds) for array in (x, y)]
+    some = [jnp.moveaxis(array, 2, 0) for array in columns]
+    return jax.lax.map(lambda xy: _norms(params, *xy, sigmas, C), some).T.reshape(-1)
+
+
+def _norms(params: Parameters, x: Array, y: Array, sigmas: Sequence[Activation], C: Loss) -> Array:
     z, a = forward(params, x, sigmas)
     g, squares = C.gradient(a[-1], y), jnp.zeros_like(x[0])
     for (W, _), sigma, z_l, a_l, below in reversed([*zip(params, sigmas, z, a[1:], a, strict=False)]):

@@ -24,7 +24,7 @@ def statistics(seed: int, quick: bool) -> Iterator[Comparison]:
     rng = np.random.default_rng(seed)
     W, X, Y = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((m, n), (n, N), (m, N)))
     lam, stats = jnp.asarray(LAM, jnp.float32), RidgeStatistics.of(X, Y)
-    case, seconds = f"m = {m}, n = {n}, N = {N:,}", 0.02 if quick else 3.0
+    case, seconds = f"m = {m}, n = {n}, N = {N:,}", 0.02 if quick else 2.0
     by_jax = Candidate(PLAIN, "jax.grad(ridge_loss)", jax.grad(ridge_loss), (W, X, Y, lam))
     ways = [
         Candidate(HAND, "RidgeStatistics.gradient", lambda s, W, lam: s.gradient(W, lam), (stats, W, lam)),
@@ -78,7 +78,7 @@ def closed_form(seed: int, quick: bool) -> Iterator[Comparison]:
 
     n, N = (8, 1000) if quick else (200, 2 * 10**5)
     rng = np.random.default_rng(seed)
-    X, Y, seconds = rng.normal(size=(n, N)), rng.normal(size=(1, N)), 0.02 if quick else 6.0
+    X, Y, seconds = rng.normal(size=(n, N)), rng.normal(size=(1, N)), 0.02 if quick else 3.0
     rows, target = np.ascontiguousarray(X.T), Y[0]
 
     def theirs(lam: float) -> Any:
