@@ -26,6 +26,7 @@ FEWER = {
     "verify run -k": ["--cases", "40", "--backend", "numpy"],
     "verify run mean_square.py log_det.py": ["--cases", "200"],
     "verify run ridge_steps.py": ["--cases", "40", "--backend", "numpy"],
+    "python -m handgrad.training": ["--steps", "10"],
 }
 """Options that make a command cheap."""
 ONLY_PARSED = ("verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch", "verify bench")
@@ -58,6 +59,8 @@ def execute(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess
     if command[0] in ("verify", "pytest"):
         plugin = ["-p", "verify.pytest_plugin"] if command[0] == "pytest" and not _installed() else []
         command = [sys.executable, "-m", *command, *plugin]
+    elif command[0] == "python":
+        command = [sys.executable, *command[1:]]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -127,9 +130,17 @@ def bench() -> str:
     return summary(read_bench(ROOT / "reports/published/bench/bench.json"))
 
 
+def derivations() -> str:
+    """What the published comparison of derivations measured."""
+    from verify.bench.derivations.record import read_derivations
+    from verify.bench.derivations.report import summary
+
+    return summary(read_derivations(ROOT / "reports/published/derivations/derivations.json"))
+
+
 _ORDER = [
     "differentials", "ridge", "matrices", "activations", "losses", "normalisation", "layers", "backpropagation",
-    "networks", "chunked",
+    "from_value", "networks", "chunked",
 ]  # fmt: skip
 
 
@@ -159,7 +170,7 @@ def write() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_files(Path(name))
         parts = {"output": output(Path(name)), "catalogue": catalogue()}
-        parts |= {"bench": bench(), "activations": activations()}
+        parts |= {"bench": bench(), "activations": activations(), "derivations": derivations()}
     for name, part in parts.items():
         text = text.replace(
             f"<!-- begin {name} -->\n{between(text, name)}".rstrip(), f"<!-- begin {name} -->\n{part}"
@@ -182,6 +193,11 @@ def test_the_catalogue_shown_is_the_catalogue():
 
 def test_the_speeds_shown_are_those_published():
     assert between(README.read_text("utf-8"), "bench") == bench(), "python tests/test_readme.py writes it anew"
+
+
+def test_what_a_derivation_buys_is_what_was_published():
+    shown = between(README.read_text("utf-8"), "derivations")
+    assert shown == derivations(), "python tests/test_readme.py writes it anew"
 
 
 def test_the_table_of_activations_is_that_of_the_report():

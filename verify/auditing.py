@@ -25,6 +25,7 @@ from verify.environment import environment
 from verify.fixed import FixedDraws
 from verify.judge import Judged, judge
 from verify.record import ClaimRecord, Record, write_record
+from verify.signature import SignatureError
 
 __all__ = ["Audit"]
 
@@ -63,7 +64,11 @@ class Audit:
         start = monotonic()
         at = (_on_host(moment.params), *(self._some_columns(a, moment.step) for a in moment.batch))
         claim = replace(self.claim, name=f"{self.claim.name}, step {moment.step}")
-        found = judge(claim, self.budget, FixedDraws(claim, self.seed, at))
+        try:
+            draws = FixedDraws(claim, self.seed, at)
+        except SignatureError as error:
+            raise TypeError(f"verify.audit: {error}") from None
+        found = judge(claim, self.budget, draws)
         found = replace(found, record=replace(found.record, target=f"audit::{claim.name}", replay=None))
         self.judged.append(found)
         self.seconds += monotonic() - start

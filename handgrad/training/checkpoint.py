@@ -65,7 +65,7 @@ class Checkpoint:
         """
         remedy = "remove it, or choose another folder"
         try:
-            with np.load(self.file, allow_pickle=False) as found:
+            with self.file.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
                 about = json.loads(str(found[ABOUT]))
                 names, kept, losses = about["leaves"], about["settings"], found["losses"]
                 arrays = [found[f"{i}"].view(_dtype(d)) for i, d in enumerate(names.values())]
