@@ -293,7 +293,7 @@ def per_example_gradient_norms(
         return _norms(params, x, y, sigmas, C)
     columns = [array.reshape(array.shape[0], -1, rounds) for array in (x, y)]
     some = [jnp.moveaxis(array, 2, 0) for array in columns]
-    return jax.lax.map(lambda xy: _norms(params, *xy, sigmas, C), some).T.reshape(-1)
+    return jax.lax.map(lambda xy: _norms(params, xy[0], xy[1], sigmas, C), some).T.reshape(-1)
 
 
 def _norms(params: Parameters, x: Array, y: Array, sigmas: Sequence[Activation], C: Loss) -> Array:

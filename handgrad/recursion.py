@@ -101,8 +101,8 @@ def some_columns_at_a_time(
     x, y = (a.reshape(a.shape[0], -1, rounds) for a in (x, y))
 
     def one_round(i: Array, sums: Any) -> Any:
-        some = [jax.lax.dynamic_index_in_dim(a, i, axis=2, keepdims=False) for a in (x, y)]
-        return jax.tree.map(jnp.add, sums, recursion(params, *some, sigmas, C, divisor))
+        some_x, some_y = (jax.lax.dynamic_index_in_dim(a, i, axis=2, keepdims=False) for a in (x, y))
+        return jax.tree.map(jnp.add, sums, recursion(params, some_x, some_y, sigmas, C, divisor))
 
     zeros = jnp.zeros((), x.dtype), jax.tree.map(jnp.zeros_like, params)
     return jax.lax.fori_loop(0, rounds, one_round, zeros)

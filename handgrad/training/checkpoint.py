@@ -45,7 +45,7 @@ class Checkpoint:
         """Replaces the checkpoint, whole or not at all. Raises ``CheckpointError`` where it cannot be written."""
         leaves = [(jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in _leaves(state)]
         about = {"settings": dict(self.settings), "leaves": {name: str(a.dtype) for name, a in leaves}}
-        arrays = {f"{i}": _bits(a) for i, (_, a) in enumerate(leaves)}
+        arrays: dict[str, Any] = {f"{i}": _bits(a) for i, (_, a) in enumerate(leaves)}
         beside = self.file.with_name(f"{FILE}.tmp")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)

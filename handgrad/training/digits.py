@@ -63,7 +63,8 @@ class Digits:
         rngs = (np.random.default_rng([self.seed, step]) for step in range(first, first + count))
         chosen = [rng.choice(self.x.shape[1], BATCH, replace=False) for rng in rngs]
         dtype = jnp.result_type(float)
-        return tuple(np.stack([a[:, i] for i in chosen]).astype(dtype) for a in (self.x, self.y))
+        x, y = (np.stack([a[:, i] for i in chosen]).astype(dtype) for a in (self.x, self.y))
+        return x, y
 
     def accuracy(self, params: Any, activations: Sequence[str]) -> float:
         """The share of the test images that are told right."""
@@ -138,8 +139,8 @@ def compared(setting: Setting, checkpoint: Checkpoint | None, resume: bool, prog
     data = Digits.drawn(setting.seed)
     ours = train_digits(setting, by_hand, data=data, checkpoint=checkpoint, resume=resume, progress=progress)
     theirs = train_digits(setting, by_jax, data=data, progress=progress)
-    accuracy = tuple(data.accuracy(state.params, setting.activations) for state, _ in (ours, theirs))
-    return Compared(accuracy, (ours[1], theirs[1]), _speeds(setting, data))
+    right, beside = (data.accuracy(state.params, setting.activations) for state, _ in (ours, theirs))
+    return Compared((right, beside), (ours[1], theirs[1]), _speeds(setting, data))
 
 
 def _speeds(setting: Setting, data: Digits, block: int = 50, turns: int = 9) -> tuple[float, float]:

@@ -20,8 +20,11 @@ ValueAndGradient: TypeAlias = Callable[..., tuple[Array, Any]]
 class Optimiser(Protocol):
     """What is asked of an ``optax.GradientTransformation``."""
 
-    init: Callable[[Any], Any]
-    update: Callable[..., tuple[Any, Any]]
+    @property
+    def init(self) -> Callable[[Any], Any]: ...
+
+    @property
+    def update(self) -> Callable[..., tuple[Any, Any]]: ...
 
 
 class TrainState(NamedTuple):

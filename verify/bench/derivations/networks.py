@@ -38,8 +38,9 @@ LARGE = {
 ACTIVATIONS, LOSSES = ("relu", "tanh", "gelu"), ("squared_error", "softmax_cross_entropy")
 
 
-def _problem(widths: tuple[int, ...], N: int, activation: str, seed: int) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+def _problem(size: tuple[tuple[int, ...], int], activation: str, seed: int) -> tuple[tuple[Any, ...], tuple[str, ...]]:
     """``(params, x, y)`` in float32, and an activation a layer, the last the identity."""
+    widths, N = size
     keys = jax.random.split(jax.random.key(seed), 3)
     x = jax.random.normal(keys[1], (widths[0], N))
     y = jax.nn.softmax(jax.random.normal(keys[2], (widths[-1], N)), axis=0)
@@ -66,7 +67,7 @@ def _with(function: Callable[..., Any], **kept: Any) -> Callable[..., Any]:
 def gradients(seed: int, quick: bool) -> Iterator[Comparison]:
     """Nothing better than the plain loss is known to hand to ``jax.grad``: the two do the same."""
     for case, size, activation, loss in _cases(SIZES, quick):
-        arguments, sigmas = _problem(*size, activation, seed)
+        arguments, sigmas = _problem(size, activation, seed)
         how = {"activations": sigmas, "loss": loss}
         ways = [
             Candidate(HAND, "backpropagate", _with(backpropagate, **how), arguments),
@@ -78,7 +79,7 @@ def gradients(seed: int, quick: bool) -> Iterator[Comparison]:
 def recomputed(seed: int, quick: bool) -> Iterator[Comparison]:
     """Against a loss that takes as many columns at a time, each time under ``jax.checkpoint``."""
     for case, size, activation, loss in _cases(LARGE if not quick else SIZES, quick, LOSSES[1:]):
-        arguments, sigmas = _problem(*size, activation, seed)
+        arguments, sigmas = _problem(size, activation, seed)
         how = {"activations": sigmas, "loss": loss}
         rounds = rounds_of(arguments[1])
         ways = [
@@ -93,7 +94,7 @@ def recomputed(seed: int, quick: bool) -> Iterator[Comparison]:
 def _loss_in_chunks(params: Any, x: Any, y: Any, activations: Any, loss: str, rounds: int) -> Any:
     @jax.checkpoint
     def one_chunk(params: Any, columns: Any) -> Any:
-        return network_loss(params, *columns, activations, loss)
+        return network_loss(params, columns[0], columns[1], activations, loss)
 
     chunks = [jnp.moveaxis(a.reshape(a.shape[0], -1, rounds), 2, 0) for a in (x, y)]
     step = lambda total, columns: (total + one_chunk(params, columns), None)  # noqa: E731
@@ -104,7 +105,7 @@ def norms(seed: int, quick: bool) -> Iterator[Comparison]:
     """Against the same trick handed to ``jax.grad``: differentiate in a zero added to every ``z``, which gives δ."""
     for activation in ACTIVATIONS[: 1 if quick else None]:
         size = ((64, 32, 10), 16) if quick else ((128, 128, 128, 10), 1024)
-        arguments, sigmas = _problem(*size, activation, seed)
+        arguments, sigmas = _problem(size, activation, seed)
         how = {"activations": sigmas, "loss": "softmax_cross_entropy"}
         ways = [
             Candidate(HAND, "per_example_gradient_norms", _with(per_example_gradient_norms, **how), arguments),
@@ -132,7 +133,7 @@ def curvature(seed: int, quick: bool) -> Iterator[Comparison]:
     """For insight: what JAX makes of the products is what the R-operator does."""
     size = ((64, 32, 10), 16) if quick else ((256, 256, 256, 10), 512)
     for activation in ("tanh",) if quick else ("tanh", "gelu"):
-        (params, x, y), sigmas = _problem(*size, activation, seed)
+        (params, x, y), sigmas = _problem(size, activation, seed)
         vector = initialise(jax.random.key(seed + 1), size[0])
         how = {"activations": sigmas, "loss": "softmax_cross_entropy"}
         arguments = (params, vector, x, y)
