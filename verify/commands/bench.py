@@ -82,9 +82,14 @@ def _derivations(parsed: Namespace, argv: list[str], output: Path) -> int:
     from verify.report.view import aligned
     from verify.serial import dump, plain, write_atomically
 
+    def keep(found) -> None:
+        """After every part, so that a run that is stopped leaves what it has."""
+        dump(plain(found), output / "derivations.json")
+        write_atomically(output / "report.md", report(found).encode())
+
     with console_for(sys.stderr, parsed.color).status("") as status:
         parts, how = parsed.only or DERIVATIONS, ("verify", *argv)
-        found = measured(parts, parsed.seed, parsed.quick, how, status.update)
+        found = measured(parts, parsed.seed, parsed.quick, how, status.update, keep)
     lines = Lines(parsed.color)
     first, *rest = aligned(summary_rows(found))
     lines.line((first.replace("`", ""), "bold"))
@@ -95,8 +100,6 @@ def _derivations(parsed: Namespace, argv: list[str], output: Path) -> int:
             lines.line(f"{part}: {text}")
     for absent in found.absent:
         lines.line(f"absent: {absent} (pip install 'handgrad[train]')")
-    dump(plain(found), output / "derivations.json")
-    write_atomically(output / "report.md", report(found).encode())
     if parsed.json:
         dump(plain(found), Path(parsed.json))
     lines.line(f"report: {output / 'report.md'}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
@@ -63,18 +63,23 @@ def _prepared(candidate: Candidate) -> tuple[Callable[[], Any], tuple[int | None
     return call, (getattr(memory, "temp_size_in_bytes", None), flops)
 
 
-def measured(parts: Sequence[str], seed: int, quick: bool, argv: Sequence[str], tell: Tell) -> Derivations:
-    """Measures, with all the processors that JAX finds."""
+def measured(
+    parts: Sequence[str], seed: int, quick: bool, argv: Sequence[str], tell: Tell, keep: Callable[[Derivations], object]
+) -> Derivations:
+    """Measures, with all the processors that JAX finds; hands what there is to ``keep`` after every part."""
     from verify.bench.derivations import cross_entropy, networks, ridge
 
     home = {name: module for module in (networks, ridge, cross_entropy) for name in module.PARTS}
     start, started = perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     environment, found, absent = environment_of(), [], []
+    result = Derivations(tuple(argv), seed, quick, environment, started, 0.0)
     for part in (p for p in PARTS if p in parts):
         tell(f"derivations: {part}")
         try:
             found += home[part].PARTS[part](seed, quick)
         except ImportError as error:
             absent.append(f"{error.name} ({part})")
-    seconds = perf_counter() - start
-    return Derivations(tuple(argv), seed, quick, environment, started, seconds, tuple(found), tuple(absent))
+        elapsed = perf_counter() - start
+        result = replace(result, seconds=elapsed, comparisons=tuple(found), absent=tuple(absent))
+        keep(result)
+    return result
