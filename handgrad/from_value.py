@@ -14,7 +14,7 @@ from types import MappingProxyType
 import jax.numpy as jnp
 from jax import Array
 
-from handgrad.activations import ACTIVATIONS
+from handgrad.activations import activation_named
 from handgrad.claims import jvp_of
 from handgrad.elementwise import Activation, Z
 
@@ -25,14 +25,18 @@ _TABLE: dict[Activation, Callable[[Array], Array]] = {}
 
 def slope_of(name: str) -> Callable[[Callable[[Array], Array]], Callable[[Array], Array]]:
     """Enter a slope in the table, and claim it to be that of the activation ``name``."""
-    sigma = ACTIVATIONS[name]
+    sigma = activation_named(name)
 
     def enter(slope: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        def reference(z: Z) -> Z:
+            return sigma.apply(z)
+
         def differential(z: Z, dz: Z) -> Z:
             return slope(sigma.apply(z)) * dz
 
         _TABLE[sigma] = slope
-        jvp_of(sigma.apply, wrt="z", name=f"{name}_differential_from_value")(differential)
+        reference.__name__ = name
+        jvp_of(reference, wrt="z", name=f"{name}_differential_from_value")(differential)
         return slope
 
     return enter
