@@ -138,7 +138,7 @@ def reached(part: str, some: Sequence[Comparison]) -> list[str]:
 def _goal(what: str, found: float | None, most: float) -> str:
     if found is None:
         return f"{what}: not measured (wanted at most {number(most)})"
-    met = "reached" if round(found, 2 if most >= 0.1 else 6) <= most else "NOT REACHED"
+    met = "reached" if (round(found, 2) if most >= 0.1 else found) <= most else "NOT REACHED"
     return f"{what} {_ratio(found)}, wanted at most {number(most)}: {met}"
 
 
