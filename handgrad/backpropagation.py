@@ -19,12 +19,13 @@ For a batch every letter is a matrix, one column a data point; the product ``δ_
 columns, and so must the bias: ``δ_l 1``.
 
 Sources: Rumelhart, Hinton and Williams (1986) for the recursion; Pearlmutter (1994) for the Hessian;
+Schraudolph (2002) for Gauss-Newton;
 Goodfellow (2015) for the norms; Chen, Xu, Zhang and Guestrin (2016) for recomputation.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -33,6 +34,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from handgrad.claims import equal_to, gradient_of, hvp_of, value_and_gradient_of
+from handgrad.elementwise import Activation
+from handgrad.from_value import delta
 from handgrad.losses import Loss, loss_named
 from handgrad.matrices import matmul
 from handgrad.networks import (
@@ -45,14 +48,17 @@ from handgrad.networks import (
     few_networks,
     forward,
     initialise,
+    networks_and_vectors,
     random_networks,
 )
+from handgrad.recursion import recursion, rounds_of, some_columns_at_a_time
 
 __all__ = [
     "Forward",
     "Layer",
     "backpropagate",
     "forward",
+    "gauss_newton_vector_product",
     "hessian_vector_product",
     "initialise",
     "network_loss",
@@ -88,9 +94,10 @@ def backpropagate(
 ) -> tuple[Float[Array, ""], Any]:
     """The loss and its gradient, with the structure of ``params``.
 
-    ``reduction="mean"`` divides by the number of columns. ``recompute`` keeps only the input of every
-    ``√L``-th layer, and runs each segment forward again when the recursion reaches it: memory as ``√L``
-    rather than ``L``, for one more forward pass.
+    ``reduction="mean"`` divides by the number of columns. ``recompute`` trades memory for a little time. Value and
+    gradient are sums over the columns, so a batch of many is taken some columns at a time, and what the forward pass
+    of these leaves behind is dropped before the next. Where columns are few, only the input of every ``√L``-th layer is
+    kept, and each segment is run forward again when the recursion reaches it: memory as ``√L`` rather than ``L``.
 
     Raises ``ValueError`` for an unknown name, a wrong number of activations, or an ``x`` that is neither a
     column nor a batch.
@@ -98,48 +105,13 @@ def backpropagate(
     sigmas, C = each_layer(activations, params), loss_named(loss)
     if x.ndim == 1:
         x, y = x[:, None], y[:, None]
-    starts, segments = [x], _segments(len(params), recompute)
-    for segment in segments:
-        z, a = forward(params[segment], starts[-1], sigmas[segment])
-        starts.append(a[-1])
-    output = starts.pop()
-    value, g = _reduce(C.value(output, y), x, reduction), _reduce(C.gradient(output, y), x, reduction)
-    gradients: list[Layer] = []
-    while segments:
-        segment, start = segments.pop(), starts.pop()
-        if gradients:  # the last segment's z and a are still there; the others' are made again
-            start = _not_before(g, start)
-            z, a = forward(params[segment], start, sigmas[segment])
-        for (W, _), sigma, z_l, below in reversed(
-            [*zip(params[segment], sigmas[segment], z, a, strict=False)]
-        ):
-            delta = sigma.derivative(z_l) * g
-            gradients.append(Layer(matmul(delta, below.T), jnp.sum(delta, axis=1)))
-            g = matmul(W.T, delta)
-    return value, jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(gradients[::-1]))
-
-
-def _segments(depth: int, recompute: bool) -> list[slice]:
-    length = math.isqrt(depth - 1) + 1 if recompute else depth
-    return [slice(start, start + length) for start in range(0, depth, length)]
-
-
-def _not_before(g: Array, start: Array) -> Array:
-    """``start``, but as the compiler sees it only known after ``g``: else it would keep what it has already
-    computed.
-
-    Nothing is below -inf, so 0 is added; ``jax.lax.optimization_barrier`` would say so too, but the CPU
-    compiler drops it.
-    """
-    return start + (g[:1, :1] < -jnp.inf).astype(start.dtype)
-
-
-def _reduce(total: Array, x: Array, reduction: Reduction) -> Array:
-    if reduction == "sum":
-        return total
-    if reduction == "mean":
-        return total / jnp.asarray(x.shape[1], total.dtype)
-    raise ValueError(f"backpropagate: got reduction={reduction!r}; wanted 'sum' or 'mean'")
+    if reduction not in ("sum", "mean"):
+        raise ValueError(f"backpropagate: got reduction={reduction!r}; wanted 'sum' or 'mean'")
+    divisor = x.shape[1] if reduction == "mean" else None
+    rounds = rounds_of(x) if recompute else 1
+    if rounds > 1:
+        return some_columns_at_a_time(params, x, y, sigmas, C, divisor, rounds)
+    return recursion(params, x, y, sigmas, C, divisor, recompute)
 
 
 @value_and_gradient_of(network_loss, wrt="params", given={NETWORK: few_networks})
@@ -190,8 +162,8 @@ def input_gradient(
     sigmas, C = each_layer(activations, params), loss_named(loss)
     z, a = forward(params, x, sigmas)
     g = C.gradient(a[-1], y)
-    for (W, _), sigma, z_l in reversed([*zip(params, sigmas, z, strict=True)]):
-        g = matmul(W.T, sigma.derivative(z_l) * g)
+    for (W, _), sigma, z_l, a_l in reversed([*zip(params, sigmas, z, a[1:], strict=True)]):
+        g = matmul(W.T, delta(sigma, z_l, a_l, g))
     return g
 
 
@@ -234,6 +206,58 @@ def network_hessian_product(
     return hessian_vector_product(params, dparams, x, y, activations, loss)
 
 
+def gauss_newton_by_transposition(
+    params: Parameters,
+    vector: Parameters,
+    x: Float[Array, "n *batch"],
+    y: Float[Array, "m *batch"],
+    activations: Activations,
+    loss: str | Loss,
+) -> Any:
+    """``Jᵀ H J v``, each factor by JAX: ``J`` the derivative of the network's output in ``params``, ``H`` the Hessian
+    of the loss in that output."""
+
+    def network(params: Parameters) -> Array:
+        return forward(params, x, activations).a[-1]
+
+    output, change = jax.jvp(network, (params,), (vector,))
+    in_output = jax.grad(lambda a: loss_named(loss).value(a, y))
+    return jax.vjp(network, params)[1](jax.jvp(in_output, (output,), (change,))[1])[0]
+
+
+@equal_to(gauss_newton_by_transposition, given={("params", "vector", *NETWORK[1:]): networks_and_vectors})
+def gauss_newton_vector_product(
+    params: Parameters,
+    vector: Parameters,
+    x: Float[Array, "n *batch"],
+    y: Float[Array, "m *batch"],
+    activations: Activations,
+    loss: str | Loss,
+) -> Any:
+    """The Gauss-Newton matrix ``Jᵀ H J`` of the loss in ``params`` applied to ``vector``.
+
+    It is the Hessian without the curvature of the network: of ``d(∇C)`` only what comes from ``dg_L`` is kept. Forward
+    with ``R a_0 = 0``,
+
+        R z_l = W_l R a_{l-1} + V_l a_{l-1} + v_l,    R a_l = σ_l'(z_l) ⊙ R z_l
+
+    then ``g_L = H R a_L``, the differential of ``∇_{a_L} C``, and the δ recursion from there: one recursion more than
+    a gradient has, forward, and no ``σ''``. Where ``C`` is convex in ``a_L``, ``tr(vᵀ Jᵀ H J v) ≥ 0``.
+    """
+    sigmas, C = each_layer(activations, params), loss_named(loss)
+    batch = x.ndim == 2
+    z, a = forward(params, x, sigmas)
+    Ra = jnp.zeros_like(x)
+    for (W, _), (V, v), sigma, z_l, a_l, below in zip(params, vector, sigmas, z, a[1:], a, strict=False):
+        Ra = delta(sigma, z_l, a_l, matmul(W, Ra) + matmul(V, below) + (v[:, None] if batch else v))
+    g, products = jax.jvp(lambda output: C.gradient(output, y), (a[-1],), (Ra,))[1], []
+    for (W, _), sigma, z_l, a_l, below in reversed([*zip(params, sigmas, z, a[1:], a, strict=False)]):
+        d = delta(sigma, z_l, a_l, g)
+        products.append(Layer(matmul(d, below.T), jnp.sum(d, axis=1)) if batch else Layer(jnp.outer(d, below), d))
+        g = matmul(W.T, d)
+    return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(products[::-1]))
+
+
 def norms_by_example(
     params: Parameters,
     x: Float[Array, "n N"],
@@ -261,13 +285,22 @@ def per_example_gradient_norms(
     """The norm of each data point's own gradient, over all parameters, without forming any of them.
 
     One data point's gradient is an outer product, so ``‖δ aᵀ‖² + ‖δ‖² = ‖δ‖² (‖a‖² + 1)``; ``δ`` and ``a``
-    are columns of what one pass over the batch computes anyway.
+    are columns of what one pass over the batch computes anyway. Many columns are taken some at a time.
     """
     sigmas, C = each_layer(activations, params), loss_named(loss)
+    rounds = rounds_of(x)
+    if rounds == 1:
+        return _norms(params, x, y, sigmas, C)
+    columns = [array.reshape(array.shape[0], -1, rounds) for array in (x, y)]
+    some = [jnp.moveaxis(array, 2, 0) for array in columns]
+    return jax.lax.map(lambda xy: _norms(params, xy[0], xy[1], sigmas, C), some).T.reshape(-1)
+
+
+def _norms(params: Parameters, x: Array, y: Array, sigmas: Sequence[Activation], C: Loss) -> Array:
     z, a = forward(params, x, sigmas)
     g, squares = C.gradient(a[-1], y), jnp.zeros_like(x[0])
-    for (W, _), sigma, z_l, below in reversed([*zip(params, sigmas, z, a, strict=False)]):
-        delta = sigma.derivative(z_l) * g
-        squares += jnp.sum(delta * delta, axis=0) * (jnp.sum(below * below, axis=0) + 1)
-        g = matmul(W.T, delta)
+    for (W, _), sigma, z_l, a_l, below in reversed([*zip(params, sigmas, z, a[1:], a, strict=False)]):
+        d = delta(sigma, z_l, a_l, g)
+        squares += jnp.sum(d * d, axis=0) * (jnp.sum(below * below, axis=0) + 1)
+        g = matmul(W.T, d)
     return jnp.sqrt(squares)

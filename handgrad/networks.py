@@ -134,6 +134,17 @@ def batches(sizes: Mapping[str, int]) -> Any:
     return random_networks(sizes, tuple(k for k in architectures() if k.batched)[1::5])
 
 
+def networks_and_vectors(sizes: Mapping[str, int]) -> Any:
+    """``few_networks`` with a direction after ``params``."""
+    return few_networks(sizes).map(lambda network: (network[0], _direction(network[0]), *network[1:]))
+
+
+def _direction(params: Any) -> Any:
+    """Normal numbers that depend on the parameters alone."""
+    rng = np.random.default_rng(int.from_bytes(params[0].W.tobytes()[:8], "little"))
+    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
+
+
 def _network(architecture: Architecture, widths: list[int], seed: int) -> tuple[Any, ...]:
     rng = np.random.default_rng(seed)
     scale = rng.choice([0.25, 1.0, 2.0])

@@ -15,7 +15,7 @@ WITHOUT_JAX = [
     "verify.report.junit", "verify.report.markdown", "verify.report.terminal", "verify.sizes", "verify.budget",
     "verify.session", "verify.pool", "verify.worker", "verify.pytest_plugin", "verify.bench.record",
     "verify.bench.ratios", "verify.bench.tables", "verify.bench.report", "verify.bench.plot", "verify.bench.folder",
-    "verify.bench.plan", "verify.commands.bench",
+    "verify.bench.plan", "verify.commands.bench", "verify.bench.derivations.record", "verify.bench.derivations.report",
     "verify.sweep.measure", "verify.sweep.points", "verify.sweep.tally", "verify.sweep.state", "verify.sweep.judge",
     "verify.sweep.plot", "verify.sweep.report", "verify.commands.sweep", "verify.stub", "verify.commands.new",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ FEWER = {
     "verify run -k": ["--cases", "40", "--backend", "numpy"],
     "verify run mean_square.py log_det.py": ["--cases", "200"],
     "verify run ridge_steps.py": ["--cases", "40", "--backend", "numpy"],
+    "python -m handgrad.training": ["--steps", "10"],
 }
 """Options that make a command cheap."""
 ONLY_PARSED = (
@@ -61,6 +62,8 @@ def execute(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess
     if command[0] in ("verify", "pytest"):
         plugin = ["-p", "verify.pytest_plugin"] if command[0] == "pytest" and not _installed() else []
         command = [sys.executable, "-m", *command, *plugin]
+    elif command[0] == "python":
+        command = [sys.executable, *command[1:]]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -132,7 +135,7 @@ def bench() -> str:
 
 _ORDER = [
     "differentials", "ridge", "matrices", "activations", "losses", "normalisation", "layers", "backpropagation",
-    "networks", "chunked",
+    "from_value", "networks", "chunked",
 ]  # fmt: skip
 
 

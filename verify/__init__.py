@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from verify.api import verify
+    from verify.auditing import Audit as audit
     from verify.record import read_record
 
-__all__ = ["read_record", "verify"]
+__all__ = ["audit", "read_record", "verify"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,6 +23,10 @@ def __getattr__(name: str) -> Any:
         from verify.api import verify
 
         return verify
+    if name == "audit":
+        from verify.auditing import Audit
+
+        return Audit
     if name == "read_record":
         from verify.record import read_record
 

@@ -1,33 +1,30 @@
 """Real data: the hand-written gradients at states that a user meets, not only at drawn ones.
 
-``digits``: a network with two hidden layers on scikit-learn's digits, judged before, during and after 200 jit-compiled
+``digits``: a network with two hidden layers on scikit-learn's digits, audited before, during and after 1,000 compiled
 steps that use the hand-written gradient; and ridge regression on its diabetes data, whose closed form is held
 against scikit-learn's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from handgrad.backpropagation import backpropagate, initialise, network_loss
 from handgrad.claims import Claim, source_of
 from handgrad.ridge import ridge_gradient, ridge_loss, ridge_solution
+from handgrad.training import Every, Moment
+from handgrad.training.digits import BATCH, LOSS, WIDTHS, Digits, Setting, by_hand, mean_loss, train_digits
+from verify.auditing import Audit
 from verify.budget import Budget
 from verify.fixed import FixedDraws
 from verify.judge import Judged, judge
 
-STEPS = 200
-WIDTHS = (64, 48, 32, 10)
-ACTIVATIONS = ("gelu", "tanh", "identity")
-LOSS = "softmax_cross_entropy"
-BATCH, RATE, MOMENTUM = 128, 0.1, 0.9
+STEPS = 1000
 JUDGED_COLUMNS = 8
 AROUND = 24
 """Cases of each state: the state itself, and others around it."""
@@ -66,66 +63,25 @@ DATA = {"digits": digits}
 
 
 def _network(seed: int, told: Told) -> tuple[list[Judged], dict[str, Any]]:
-    X, Y, X_test, labels = _columns(seed)
-    loss = partial(network_loss, activations=ACTIVATIONS, loss=LOSS)
-    claim = _claim("digits", backpropagate, network_loss, "params", "value_and_gradient")
-    judged, facts, losses = [], {}, []
-    for step, params, value in _training(X, Y, seed):
-        losses.append(value)
-        if step not in (0, STEPS // 2, STEPS):
-            continue
-        when = {0: "before training", STEPS: "after training"}.get(step, f"at step {step}")
-        columns = (seed + step + np.arange(JUDGED_COLUMNS)) % X.shape[1]
-        at = (params, X[:, columns], Y[:, columns], ACTIVATIONS, LOSS)
-        judged.append(_at(replace(claim, name=f"digits, {when}"), at, seed))
-        accuracy = _accuracy(params, X_test, labels)
-        mean = float(loss(params, jnp.asarray(X), jnp.asarray(Y))) / X.shape[1]
-        facts[f"network {when}"] = f"test accuracy {accuracy:.1%}, mean training loss {mean:.4f}"
-        told(len(judged))
+    """Trained as by ``python -m handgrad.training digits``, with an audit before, in the middle and after."""
+    setting, data, facts = Setting(STEPS, seed), Digits.drawn(seed), {}
+    loss = mean_loss(setting)
+    audit = Audit(by_hand(setting), loss, name="digits", seed=seed, columns=JUDGED_COLUMNS, cases=AROUND)
+
+    def facts_of(moment: Moment) -> None:
+        accuracy = data.accuracy(moment.params, setting.activations)
+        value = float(loss(moment.params, *(jnp.asarray(a, jnp.float32) for a in (data.x, data.y))))
+        facts[f"network, step {moment.step}"] = f"test accuracy {accuracy:.1%}, mean training loss {value:.4f}"
+        told(len(audit.judged))
+
+    callbacks = [Every(STEPS // 2, call) for call in (audit, facts_of)]
+    _, losses = train_digits(setting, by_hand, callbacks, data)
     facts["network"] = (
-        f"widths {'-'.join(map(str, WIDTHS))}, {', '.join(ACTIVATIONS)}, {LOSS}; {STEPS} jit-compiled steps of "
-        f"{BATCH} columns with the hand-written gradient, float32; "
-        f"{X.shape[1]} training and {X_test.shape[1]} test columns"
+        f"widths {'-'.join(map(str, WIDTHS))}, {', '.join(setting.activations)}, {LOSS}; {len(losses)} compiled steps "
+        f"of {BATCH} columns with the hand-written gradient, {setting.dtype}; "
+        f"{data.x.shape[1]} training and {data.test_x.shape[1]} test columns"
     )
-    return judged, facts
-
-
-def _training(X: np.ndarray, Y: np.ndarray, seed: int) -> Iterator[tuple[int, Any, float]]:
-    """Gradient descent with momentum; yields the state before every step, and the last."""
-
-    @jax.jit
-    def step(params: Any, velocity: Any, x: Any, y: Any) -> Any:
-        value, gradient = backpropagate(params, x, y, ACTIVATIONS, LOSS, reduction="mean")
-        velocity = jax.tree.map(lambda v, g: MOMENTUM * v - RATE * g, velocity, gradient)
-        return jax.tree.map(jnp.add, params, velocity), velocity, value
-
-    rng = np.random.default_rng(seed)
-    params = initialise(jax.random.key(seed), WIDTHS)
-    velocity = jax.tree.map(jnp.zeros_like, params)
-    value = float("nan")
-    for number in range(STEPS):
-        yield number, params, value
-        chosen = rng.choice(X.shape[1], BATCH, replace=False)
-        params, velocity, value = step(params, velocity, X[:, chosen], Y[:, chosen])
-    yield STEPS, params, float(value)
-
-
-def _accuracy(params: Any, X: Any, labels: np.ndarray) -> float:
-    from handgrad.backpropagation import forward
-
-    output = forward(params, X, ACTIVATIONS).a[-1]
-    return float(np.mean(np.asarray(output).argmax(0) == labels))
-
-
-def _columns(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """scikit-learn's digits, a column an image, split four to one."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(seed).permutation(len(labels))
-    X, labels = (images[order].T / 16).astype(np.float32), labels[order]
-    cut = len(labels) * 4 // 5
-    return X[:, :cut], np.eye(10, dtype=np.float32)[:, labels[:cut]], X[:, cut:], labels[cut:]
+    return [replace(j, record=replace(j.record, target=f"data::{j.record.name}")) for j in audit.judged], facts
 
 
 def _ridge(seed: int, told: Told) -> tuple[list[Judged], dict[str, Any]]:
