@@ -56,6 +56,10 @@ class RunFolder:
     def id(self) -> str:
         return self.path.name
 
+    @property
+    def ended(self) -> bool:
+        return (self.path / "run.json").exists()
+
     @classmethod
     def create(
         cls,
@@ -130,7 +134,7 @@ class RunFolder:
 
     def read(self) -> Record:
         """The record of this run; of one that was killed, what it had recorded."""
-        if (self.path / "run.json").exists():
+        if self.ended:
             return read_record(self.path / "run.json")
         claims = self.claims()
         record = Record(
