@@ -1,4 +1,4 @@
-"""What past runs recorded and need not be judged again: of a run that did not end, and of claims that did not change."""
+"""What past runs recorded and need not be judged again: an unfinished run, and claims that did not change."""
 
 from __future__ import annotations
 
