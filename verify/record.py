@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from verify.figures import Figures, Source
 from verify.serial import RecordError, build, dump, load, plain
 
 __all__ = [
@@ -116,6 +117,9 @@ class ClaimRecord:
     """What to paste after ``verify run`` to judge this claim alone: ``path.py::name``."""
     fingerprint: str = ""
     """Of the code that the claim depends on, and of what was asked: equal ones need not be judged again."""
+    source: Source | None = None
+    figures: Figures | None = None
+    """What plots are drawn from; of claims that do not simply agree."""
 
     @property
     def ok(self) -> bool:

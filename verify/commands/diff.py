@@ -26,7 +26,8 @@ def parser() -> Parser:
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify.commands.show import read_run
-    from verify.explain import clip, headline
+    from verify.explain import headline
+    from verify.numerals import clip
     from verify.report.terminal import Lines
     from verify.report.view import summary_line, target
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from verify.explain import SYMBOLS, cell_name, clean, explain, sentence, size, small
+from verify.explain import SYMBOLS, cell_name, explain, sentence
+from verify.numerals import clean, size, small
 from verify.record import ClaimRecord, Record
 from verify.report.view import (
     cell_note,
