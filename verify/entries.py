@@ -11,7 +11,7 @@ from verify.numerals import is_complex, number, small
 from verify.record import Counterexample
 from verify.serial import plain
 
-MOST_TABULATED = 100
+MOST_TABULATED = 40
 """Of more entries those that differ most are shown."""
 
 
@@ -28,7 +28,7 @@ class Entry:
 
 
 def comparison(example: Counterexample, most: int = MOST_TABULATED) -> list[Entry]:
-    """The entries side by side; of many, those that differ most. None where the outputs do not correspond."""
+    """The entries side by side; of many, those that differ most; none where the outputs do not correspond."""
     sides = [_entries(plain(value)) for value in (example.hand, example.reference, example.oracle)]
     hand, reference, oracle = sides
     if hand is None or reference is None or oracle is None:

@@ -12,7 +12,7 @@ from verify.runs import ReportsError, RunFolder, latest, runs
 MOST_RUNS = 40
 """Past runs in which the outcome of an unchanged claim is looked for."""
 UNCHANGED = "nothing that it depends on has changed since run"
-SHOWN: dict[str, int] = {"--resume": 0, "-q": 0, "-v": 0, "--color": 1, "--json": 1, "--junit": 1}
+SHOWN: dict[str, int] = {"--resume": 0, "-q": 0, "-v": 0, "--color": 1, "--json": 1, "--junit": 1, "--keep": 1}
 """Options that say how a run is shown, not what is judged, and how many words follow each."""
 
 
@@ -38,11 +38,22 @@ def asked(argv: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(kept)
 
 
+def command(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """What is asked, the seed apart: the same of runs that are repeated."""
+    words = list(asked(argv))
+    for i, word in enumerate(words):
+        if word == "--seed":
+            return tuple(words[:i] + words[i + 2 :])
+        if word.startswith("--seed="):
+            return tuple(words[:i] + words[i + 1 :])
+    return tuple(words)
+
+
 def last_failed(root: str | Path) -> set[str]:
     """The targets that failed in the last run."""
     try:
         record = latest(root).read()
-    except ReportsError:
+    except (ReportsError, RecordError):
         return set()
     return {claim.target for claim in record.claims if not record.passes(claim)}
 

@@ -205,12 +205,17 @@ def read_record(path: str | Path) -> Record:
         raise RecordError(f"{path}: not a record of this version: {error}") from None
 
 
+def refuse_newer(content: Mapping[str, Any]) -> None:
+    """Raises RecordError for the record of a later version of this package."""
+    schema = content.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise RecordError(f"schema: got {schema}, wanted at most {SCHEMA}; update this package to read it")
+
+
 def _record_from(content: Any) -> Record:
     if not isinstance(content, dict) or "schema" not in content:
         raise RecordError("it has no field 'schema'; is this the file of `verify run --json FILE`?")
-    schema = content["schema"]
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise RecordError(f"schema: got {schema}, wanted at most {SCHEMA}; update this package to read it")
+    refuse_newer(content)
     summary = content.get("summary")
     if not isinstance(summary, dict) or "seconds" not in summary:
         raise RecordError("summary: wanted an object with claims, verdict counts, cases and seconds")

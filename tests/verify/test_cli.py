@@ -93,7 +93,7 @@ class Harness(types.ModuleType):
         for message in self.problems:
             listener.problem(message)
         for judged in self.claims:
-            listener.progress(judged.name, 1, 2)
+            listener.progress(judged.target or judged.name, 1, 2)
             listener.finished(judged)
         if self.ends_with:
             raise self.ends_with
@@ -485,7 +485,7 @@ def test_diff(harness, capsys):
     assert typed(f"diff {old.path} {new.path}") == 1
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines() if not line.startswith(" ")] == [
-        "broken", "fixed", "new", "changed", "old:", "new:",
+        "broken", "fixed", "new", "changed", "old:", "new:", "times",
     ]  # fmt: skip
     assert "broken   m.py::b\n    old: agrees\n    new: wrong: the formula is wrong\n" in out
     assert typed(f"diff {new.path} {new.path}") == 0

@@ -10,7 +10,8 @@ from verify.runs import RunFolder
 
 def test_how_a_run_is_shown_does_not_keep_it_from_being_resumed():
     same = asked(("mine.py", "--seed", "3"))
-    for shown in ("-q", "-v", "--resume", "--color never", "--color=never", "--json x.json", "--junit=x.xml"):
+    words = ("-q", "-v", "--resume", "--color never", "--color=never", "--json x.json", "--junit=x.xml", "--keep 3")
+    for shown in words:
         assert asked(("mine.py", *shown.split(), "--seed", "3")) == same, shown
     assert asked(("mine.py", "--seed", "4")) != same
 

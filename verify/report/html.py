@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verify.entries import comparison
+from verify.entries import MOST_TABULATED, comparison
 from verify.explain import MEANINGS, SYMBOLS, cell_name, effort, explain, place, sentence
 from verify.numerals import brief, clean, size, small
 from verify.record import DID_NOT_RUN, Cell, ClaimRecord, Record
@@ -35,7 +35,7 @@ from verify.report.view import (
 )
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 MOST_OPEN = 10
 """Further failing claims are folded, so that a page of many failures can be overlooked."""
@@ -85,6 +85,7 @@ def html_report(record: Record) -> str:
         failing=detailed(failed),
         noted=detailed(noted),
         most_open=MOST_OPEN,
+        most_tabulated=MOST_TABULATED,
         columns=[name.split() for name in names],
         rows=[_row(record, claim, names, anchors.get(id(claim))) for claim in worst_first(record)],
         shares=shares(record),
@@ -93,14 +94,20 @@ def html_report(record: Record) -> str:
         environment=environment_rows(record.environment),
         symbols={word: pair[0] for word, pair in SYMBOLS.items()},
         meanings=MEANINGS,
-        style=_part("report.css"),
-        script=_part("report.js"),
-        script_hash=_hash(_part("report.js")),
+        style=part("report.css"),
+        script=part("report.js"),
+        script_hash=_hash(part("report.js")),
     )
 
 
 @cache
 def _template() -> Template:
+    return environment_of_templates().from_string(part("report.html"))
+
+
+@cache
+def environment_of_templates() -> Environment:
+    """jinja2 with everything escaped, and what reports write with."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -122,11 +129,12 @@ def _template() -> Template:
         "ran": lambda cells: [c for c in cells if c.verdict not in DID_NOT_RUN],
         "verdict_counts": verdict_counts,
     }
-    return environment.from_string(_part("report.html"))
+    return environment
 
 
 @cache
-def _part(name: str) -> Any:
+def part(name: str) -> Any:
+    """A file beside this one, to be put in a page as it is."""
     from markupsafe import Markup
 
     return Markup(Path(__file__).with_name(name).read_text(encoding="utf-8"))

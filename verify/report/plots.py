@@ -150,6 +150,33 @@ def _order(steps: Sequence[float], left: Sequence[float], floor: float) -> float
     return (v1 - v0) / (t1 - t0)
 
 
+def curve(title: str, series: Sequence[tuple[str, Sequence[float]]], names: Sequence[str]) -> Markup:
+    """Numbers run after run, from zero; a line for each series, its name at its end."""
+    top = max([1.0, *(v for _, values in series for v in values)])
+    count = max(2, len(names))
+    x = lambda i: LEFT + 8 + i * (WIDTH - LEFT - RIGHT - 16) / (count - 1)  # noqa: E731
+    y = lambda v: HEIGHT - BOTTOM - v / top * (HEIGHT - BOTTOM - TOP - 12)  # noqa: E731
+    parts = [*_frame(title, "")]
+    for part in (0.0, 0.5, 1.0):
+        parts.append(Markup('<path class="grid" d="M{} {:.1f}H{}"/>').format(LEFT, y(part * top), WIDTH - RIGHT))
+        parts.append(_text(LEFT - 5, y(part * top) + 4, f"{part * top:,.3g}", "end"))
+    ends: list[float] = []
+    for number, (name, values) in enumerate(series):
+        line = "L".join(f"{x(i):.1f} {y(v):.1f}" for i, v in enumerate(values))
+        parts.append(Markup('<path class="s{}" d="M{}"/>').format(number, line))
+        for i, v in enumerate(values):
+            says = f"{names[i]}: {v:,.4g} {name}"
+            mark = Markup('<circle class="s{}" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(number, x(i), y(v))
+            parts.append(Markup("<g><title>{}</title>{}</g>").format(clean(says), mark))
+        at = y(values[-1]) - 6
+        while any(abs(at - other) < 12 for other in ends):
+            at += 12
+        ends.append(at)
+        parts.append(_text(WIDTH - RIGHT - 6, at, f"{name} {values[-1]:,.4g}", "end"))
+    said = "; ".join(f"{name} {values[0]:,.4g} first, {values[-1]:,.4g} last" for name, values in series)
+    return _svg(title, said, parts)
+
+
 # Axes and marks --------------------------------------------------------------------------------------------
 
 

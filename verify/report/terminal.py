@@ -110,7 +110,7 @@ class TerminalReporter(Lines):
 
     def finished(self, claim: ClaimRecord) -> None:
         self.claims.append(claim)
-        self._underway.pop(claim.name, None)
+        self._underway.pop(target(claim), None)
         if self.verbosity >= 1 or (self.verbosity == 0 and not self._passes(claim)):
             self._claim_line(claim)
         self._update(claim.name)
