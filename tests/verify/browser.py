@@ -44,6 +44,7 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Performance.enable", timeDomain="threadTicks")
         self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
         self.size(width, height)
 
@@ -108,9 +109,15 @@ class Browser:
 
     def run(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page (as the DevTools, not as the page's own script)."""
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
+
+    def busy(self) -> float:
+        """The seconds of processor time that the page has taken so far, drawing included."""
+        self.run("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        found = self.call("Performance.getMetrics")["metrics"]
+        return next(m["value"] for m in found if m["name"] == "TaskDuration")
 
     def key(self, name: str, code: int, text: str = "") -> None:
         for kind in ("keyDown", "keyUp"):

@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 MOST_OPEN = 10
 """Further failing claims are folded, so that a page of many failures can be overlooked."""
-MOST_PLOTTED = 60
+MOST_PLOTTED = 30
 """Plots are a few dozen kilobytes a claim: a page of a thousand failures shows those of the first."""
-MOST_DETAILED = 400
-"""Of further failing claims the page says what is wrong; `verify show` has the rest."""
+MOST_DETAILED = 100
+"""Of further claims the cells and the text to paste are left to ``verify show``."""
 
 
 @dataclass(frozen=True)
