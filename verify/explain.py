@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from verify.entries import comparison, inputs_at
-from verify.numerals import brief, clip, count, small
+from verify.numerals import MOST_INLINE, brief, clip, count, small
 from verify.record import Cell, ClaimRecord, Counterexample, Diagnosis
 
 # One symbol a verdict, always beside its word or a legend. The second is for terminals without Unicode.
@@ -104,7 +104,7 @@ def counterexample_lines(example: Counterexample, most_inputs: int = 5) -> list[
     width = min(20, max(len(name) for name, _ in rows))
     values = [(name, brief(value, example.dtype)) for name, value in rows]
     lines = [f"  {name:<{width}}  {value}" for name, value in values]
-    if any(len(line) > MOST_WIDTH for line in lines[-3:]):
+    if any(len(line) > MOST_WIDTH for line in lines[-3:]) or len(comparison(example, MOST_INLINE + 1)) > MOST_INLINE:
         lines += [f"  furthest off: {entry}" for entry in _worst_entry(example)]
     return [f"at {place}:", *(clip(line, MOST_WIDTH) for line in lines)]
 

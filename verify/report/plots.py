@@ -46,11 +46,12 @@ def plots_of(figures: Figures) -> list[Plot]:
 
 
 def _axis(a: AxisErrors) -> Plot:
-    x = _Exponents(a.inputs, a.signed)
+    points = [p for p in zip(a.inputs, a.hand, a.reference, strict=True) if math.isfinite(p[0])]
+    x = _Exponents([at for at, _, _ in points], a.signed)
     y = _Logs(2.0, FAINTEST, _above([*a.hand, *a.reference, a.counts], MOST_ULPS), HEIGHT - BOTTOM, TOP)
     parts = [*_frame("largest input" if not a.signed else "input", "error, ulp"), *x.ticks(), *y.ticks(8)]
     parts.append(_line(y, a.counts, "looked into above"))
-    for at, mine, theirs in zip(a.inputs, a.hand, a.reference, strict=True):
+    for at, mine, theirs in points:
         says = f"input {small(at)}: by hand {small(mine)} ulp, reference {small(theirs)} ulp"
         parts.append(_pair(x(at), y(mine), y(theirs), says))
     worst = max(range(len(a.inputs)), key=lambda i: a.hand[i])
