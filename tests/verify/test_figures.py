@@ -84,9 +84,8 @@ def test_over_the_axis_the_region_stands_out():
     found = figures(capped, logistic, "z", "jvp")
     (axis,) = found.axis
     assert axis.signed and min(axis.inputs) < -1e100 and max(axis.inputs) > 1e100
+    assert max(m for at, m in zip(axis.inputs, axis.hand, strict=True) if 9 < at < 300) > 1e15
     for at, mine, theirs in zip(axis.inputs, axis.hand, axis.reference, strict=True):
-        if 9 < at < 300:
-            assert mine > axis.counts
         if -300 < at < 5:  # beyond 5 jax.grad loses digits itself, below -300 results are subnormal
             assert max(mine, theirs) < axis.counts
     assert found.sizes == () or max(max(s.hand) for s in found.sizes) > 1e-9
