@@ -12,6 +12,8 @@ WITHOUT_JAX = [
     "verify", "verify.comparison", "verify.record", "verify.serial", "verify.explain", "verify.diagnosis",
     "verify.evidence", "verify.runs", "verify.case_file", "verify.options", "verify.cli", "verify.report.html",
     "verify.report.junit", "verify.report.markdown", "verify.report.terminal", "verify.sizes", "verify.budget",
+    "verify.report.index", "verify.report.github", "verify.report.plots", "verify.figures", "verify.entries",
+    "verify.numerals", "verify.history", "verify.differences", "verify.commands.diff", "verify.commands.run",
     "verify.session", "verify.kept", "verify.keyword", "verify.pool", "verify.worker",
     "verify.pytest_plugin", "verify.bench.record",
     "verify.bench.ratios", "verify.bench.tables", "verify.bench.report", "verify.bench.plot", "verify.bench.folder",

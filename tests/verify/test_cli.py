@@ -18,6 +18,7 @@ import verify
 from tests.verify.records import AGREES, HALF, WRONG, claim, record
 from verify.cli import COMMANDS, main
 from verify.record import Cell, exit_code_of, read_record
+from verify.report.terminal import TerminalReporter
 from verify.report.view import cell_note
 from verify.runs import RunFolder
 
@@ -545,3 +546,12 @@ def test_a_reader_that_leaves(tmp_path):
     show = f"{sys.executable} -m verify show -o {tmp_path} | head -1"
     done = subprocess.run(["bash", "-c", show], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "jax: 0.10.2\n" and done.stderr == ""
+
+
+def test_a_claim_that_is_done_is_no_longer_under_way():
+    """Else the bar would run ahead, and the time left would be too short."""
+    reporter = TerminalReporter("never", -1)
+    reporter.progress(AGREES.target, 1, 2)
+    assert reporter._underway == {AGREES.target: 0.5}
+    reporter.finished(AGREES)
+    assert reporter._underway == {}

@@ -20,9 +20,10 @@ from verify.runs import runs
 ROOT = Path(__file__).parents[2]
 
 
-def stubbed(folder, *argv, **more):
+def stubbed(folder, *argv, env=None, **more):
     command = [sys.executable, "-m", "tests.verify.stubbed_run", *argv]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "VERIFY_CACHE": "", "NO_COLOR": "1"}
+    environment |= env or {"GITHUB_ACTIONS": ""}
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=-1, stderr=-1, text=True, **more)
 
 
@@ -127,3 +128,20 @@ def test_a_record_that_cannot_be_written_is_one_message(tmp_path):
     out, err = process.communicate(timeout=60)
     assert err == "verify: /dev/full: cannot be written: No space left on device\n"
     assert process.returncode == 1 and f"{CLAIMS} claims: " in out
+
+
+def test_on_github_and_only_the_last_run_is_kept(tmp_path):
+    """The annotations come after the run, when commands are taken again; the summary is the report."""
+    summary = tmp_path / "summary.md"
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_WORKSPACE": str(tmp_path)}
+    stubbed(tmp_path, "run", "x.py", "-q").communicate(timeout=60)
+    out, err = stubbed(tmp_path, "run", "x.py", "--seed", "7", "--keep", "1", env=github).communicate(timeout=60)
+    lines = out.splitlines()
+    token = lines[0].removeprefix("::stop-commands::")
+    told = lines[lines.index(f"::{token}::") + 1 :]
+    failed = [line for line in lines if line.startswith("FAILED")]
+    assert err == "" and failed and len(told) == len(failed)
+    assert all(re.match(r"::error file=x\.py,line=\d+,title=x\.py%3A%3Aclaim_\d+::wrong: ", line) for line in told)
+    assert summary.read_text().startswith(f"# {CLAIMS} claims: ")
+    (only,) = runs(tmp_path / "reports")
+    assert only.id in (tmp_path / "reports" / "index.html").read_text()
