@@ -51,7 +51,7 @@ def _past(folder: RunFolder) -> Past:
             return Past(folder, read_head(folder.path / "run.json"))
         record = folder.read()
         head = Head(INTERRUPTED, record.argv, record.seed, record.environment, record.summary, record.started)
-        return Past(folder, head, "did not end; `--resume` goes on with the latest")
+        return Past(folder, head, "did not end")
     except RecordError as error:
         return Past(folder, None, str(error))
 

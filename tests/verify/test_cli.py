@@ -126,7 +126,7 @@ def harness(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "verify.session", fake)
     monkeypatch.setattr(verify, "session", fake, raising=False)
     monkeypatch.chdir(tmp_path)
-    for name in ("NO_COLOR", "FORCE_COLOR", "VERIFY_TRACEBACK", "COLUMNS"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "VERIFY_TRACEBACK", "COLUMNS", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
     return fake
 
@@ -336,6 +336,16 @@ def test_color(harness, capsys, monkeypatch):
     assert re.sub(r"seed.*|\x1b\[[\d;]*m", "", colored) == re.sub(
         "seed.*", "", plain
     )  # the same without colour
+
+
+def test_a_narrow_terminal(harness, capsys, monkeypatch):
+    """Rules are as wide as it is; lines to paste are never broken by us."""
+    monkeypatch.setenv("COLUMNS", "30")
+    harness.claims = (WRONG,)
+    assert typed("run --color always") == 1
+    lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    assert {len(line) for line in lines if line.startswith("=")} == {30}
+    assert any(line.startswith("FAILED path.py::ridge_gradient - wrong: is exactly") for line in lines)
 
 
 def test_names_cannot_drive_the_terminal(harness, capsys):

@@ -63,7 +63,7 @@ def folder(tmp_path):
 
 def started(folder, *argv, **environment):
     """A run on few cases that has just been started."""
-    everything = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **environment}
+    everything = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "GITHUB_ACTIONS": "", **environment}
     command = [sys.executable, "-m", "verify", *map(str, argv)]
     return subprocess.Popen(command, cwd=folder, env=everything, stdout=-1, stderr=-1, text=True)
 
