@@ -78,7 +78,7 @@ FEW = ("--backend", "numpy", "--dtype", "float64,float32", "--cases", "40", "--c
 
 
 def runs(folder):
-    return sorted(path for path in (folder / "reports").iterdir())
+    return sorted(path for path in (folder / "reports").iterdir() if path.is_dir())
 
 
 def timeless(record):
