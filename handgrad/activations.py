@@ -5,15 +5,18 @@ function below is the derivative of the ``jax.nn`` function named above it, righ
 
 - Of the two half lines the one where the slope is small is computed, with ``x = |z|`` and ``e = exp(-x)``; the other
   follows from a symmetry, mostly ``σ'(z) + σ'(-z) = 1``.
-- Where ``exp`` would flush to zero while its product with ``x`` does not, ``exp(16 - x)`` is taken instead, and the
-  denominator is then ``exp(16)`` (``1 + e`` has long been 1).
+- ``exp`` flushes to zero while its product with ``x`` does not: ``E = 2⁴⁰ exp(-x)`` is taken (``handgrad.exponential``)
+  and the factor ``T = 2⁻⁴⁰`` put where it costs nothing.
 - Near zero such a slope is ``1/2 + z S(z²)`` with a polynomial ``S`` (``handgrad.polynomials``).
 - One exponential and one division each, no float64; roundings are few, and small where they count: at the roots of
   gelu', silu' and mish', and where a slope lies just above a power of two.
-- At ±inf the limit, NaN for NaN, at a kink the value that ``jax.grad`` takes, which lies between the slopes.
+- At ±inf the limit; NaN for NaN, but where the slope does not depend on ``z`` at all; at a kink the value that
+  ``jax.grad`` takes, which lies between the slopes.
 
-Shapes: any; the output has the shape and dtype of ``z``. Sources: the papers that name each function; the values are
-those of ``jax.nn``. ``verify sweep`` measures the errors (``reports/activations``).
+The values are those of ``jax.nn`` or, where these lose digits, of ``handgrad.activation_values``.
+
+Shapes: any; the output has the shape and dtype of ``z``. Sources: the papers that name each function. ``verify sweep``
+measures the errors (``reports/activations``).
 """
 
 from __future__ import annotations
@@ -27,8 +30,23 @@ import jax.numpy as jnp
 from jax import Array, nn
 from jax.lax import rsqrt
 
+from handgrad import activation_values as values
+from handgrad.activation_values import (
+    ALPHA,
+    C_HIGH,
+    GELU_RANGE,
+    GELU_TANH_RANGE,
+    SCALE,
+    C,
+    K,
+    capped,
+    gelu_tanh_exp,
+    normal_exp,
+    size,
+)
 from handgrad.claims import at_most, equal_to, jvp_of
 from handgrad.elementwise import Activation, Function, Z
+from handgrad.exponential import T, scaled_exp
 from handgrad.polynomials import (
     GELU,
     GELU_AT_ROOT,
@@ -44,17 +62,22 @@ from handgrad.polynomials import (
 __all__ = ["ACTIVATIONS", "Activation", "activation_named"]
 
 FAR, SHIFT = 80.0, 16.0
-"""From ``exp(-FAR)`` on, exponentials are scaled by ``exp(SHIFT)``: they flush to zero at -87 and -708."""
+"""From ``exp(-FAR)`` on, other exponentials are scaled by ``exp(SHIFT)``: they flush to zero at -87 and -708."""
 
 _TABLE: dict[str, Activation] = {}
 
 
-def activation(value: Function, curvature: Function | None = None) -> Callable[[Function], Activation]:
-    """Enter a hand-written slope in the table, under its own name, and claim it to be the derivative of ``value``."""
+def activation(
+    value: Function, curvature: Function | None = None, accurate: Function | None = None
+) -> Callable[[Function], Activation]:
+    """Enter a hand-written slope in the table, under its own name, and claim it to be the derivative of ``value``; of a
+    value by hand, that it is ``value``."""
 
     def enter(slope: Function) -> Activation:
-        entry = _TABLE[slope.__name__] = Activation(slope.__name__, value, slope, curvature)
+        entry = _TABLE[slope.__name__] = Activation(slope.__name__, value, slope, curvature, accurate)
         jvp_of(entry.apply, wrt="z", name=f"{entry.name}_differential")(entry.differential)
+        if accurate is not None:
+            equal_to(entry.apply, name=f"{entry.name}_value")(entry.__call__)
         return entry
 
     return enter
@@ -65,8 +88,8 @@ def activation(value: Function, curvature: Function | None = None) -> Callable[[
 
 @activation(nn.identity)
 def identity(z: Z) -> Z:
-    """1."""
-    return _unless_nan(z, 1.0)
+    """1 whatever ``z`` is, NaN included (as ``pow(NaN, 0)`` is): its NaN goes on in the value."""
+    return jnp.ones_like(z)
 
 
 @activation(nn.relu)
@@ -109,7 +132,7 @@ def sparse_sigmoid(z: Z) -> Z:
 # --- Piecewise smooth -------------------------------------------------------------------------------------
 
 
-@activation(nn.hard_silu, lambda z: jnp.where(jnp.abs(z) < 3, jnp.full_like(z, 1 / 3), 0.0))
+@activation(nn.hard_silu, lambda z: jnp.where(jnp.abs(z) < 3, jnp.full_like(z, 1 / 3), 0.0), values.hard_silu)
 def hard_silu(z: Z) -> Z:
     """``z hard_sigmoid(z)``: ``(2z + 3) / 6`` where ``|z| < 3``, else the step."""
     return jnp.where(jnp.abs(z) >= 3, jnp.where(z > 0, 1.0, 0.0), (2 * z + 3) * (1 / 6))
@@ -125,23 +148,19 @@ def _elu_curvature(z: Array) -> Array:
     return jnp.where(z > 0, 0.0, jnp.exp(jnp.minimum(z, 0.0)))
 
 
-@activation(nn.elu, _elu_curvature)
+@activation(nn.elu, _elu_curvature, values.elu)
 def elu(z: Z) -> Z:
     """``exp(z) - 1`` below zero: ``exp(z)`` there, and 1 above."""
     return jnp.exp(jnp.minimum(z, 0.0))
 
 
-@activation(nn.celu, _elu_curvature)
+@activation(nn.celu, _elu_curvature, values.elu)
 def celu(z: Z) -> Z:
     """As ``elu``: the two agree at α = 1."""
     return jnp.exp(jnp.minimum(z, 0.0))
 
 
-SCALE, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-"""With these ``selu`` keeps mean 0 and variance 1."""
-
-
-@activation(nn.selu, lambda z: SCALE * ALPHA * _elu_curvature(z))
+@activation(nn.selu, lambda z: SCALE * ALPHA * _elu_curvature(z), values.selu)
 def selu(z: Z) -> Z:
     """``λ`` times an ``elu`` with ``α``: ``λ α exp(z)`` below zero, ``λ`` above."""
     far = z < -FAR
@@ -149,7 +168,7 @@ def selu(z: Z) -> Z:
     return jnp.where(z > 0, SCALE, factor * jnp.exp(jnp.minimum(z, 0.0) + jnp.where(far, SHIFT, 0.0)))
 
 
-@activation(nn.soft_sign, lambda z: -2 * jnp.sign(z) / (1 + jnp.abs(z)) ** 3)
+@activation(nn.soft_sign, lambda z: -2 * jnp.sign(z) / (1 + jnp.abs(z)) ** 3, values.soft_sign)
 def soft_sign(z: Z) -> Z:
     """``z / (1 + |z|)``: ``1 / (1 + |z|)²``; where the square overflows, the slope underflows."""
     x = jnp.abs(z)
@@ -172,12 +191,11 @@ def sigmoid(z: Z) -> Z:
     return e / (1 + e * (2 + e))
 
 
-@activation(nn.tanh, lambda z: 8 * _sigmoid_curvature(2 * z))
+@activation(nn.tanh, lambda z: 8 * _sigmoid_curvature(2 * z), values.tanh)
 def tanh(z: Z) -> Z:
     """``tanh z = 2σ(2z) - 1``, so ``tanh' = 4σ'(2z)``, which is ``sech²``; ``1 - tanh²`` would round to 0."""
-    x = 2 * jnp.abs(z)
-    e, divisor = _scaled_exp(x)
-    return 4 * e / divisor(1 + e * (2 + e))
+    E = scaled_exp(size(2 * z))
+    return E / (0.25 / T + E * (0.5 + 0.25 * T * E))
 
 
 @activation(nn.softplus, sigmoid.slope)
@@ -199,14 +217,13 @@ def _silu_curvature(z: Array) -> Array:
     return e * (2 - x * (1 - e) / (1 + e)) / (1 + e) ** 2
 
 
-@activation(nn.silu, _silu_curvature)
+@activation(nn.silu, _silu_curvature, values.silu)
 def silu(z: Z) -> Z:
     """``(z σ)' = σ + z σ σ(-z)``; over the common denominator, below zero ``e (1 - x + e) / (1 + e)²``."""
-    x = jnp.minimum(jnp.abs(z), 1000.0)
-    e, divisor = _scaled_exp(x)
-    below = e * ((1 - x) + e) / divisor(1 + e * (2 + e))
-    below = jnp.where(x < 0.6, 0.5 - x * polynomial(x * x, SILU), below)
-    return jnp.where(z < 0, below, 1 - below)
+    x = size(z)
+    E = scaled_exp(x)
+    below = E * ((1 - x) + T * E) / (1 + E * (2 * T + T * T * E))
+    return jnp.where(x < 0.6, 0.5 + z * polynomial(x * x, SILU), _of_both_signs(z, below))
 
 
 def _mish_curvature(z: Array) -> Array:
@@ -217,7 +234,7 @@ def _mish_curvature(z: Array) -> Array:
     return (8 * m + 4 * y * (w * (2 * w + 1) - 4 * m * (m * r))) * r * r
 
 
-@activation(nn.mish, _mish_curvature)
+@activation(nn.mish, _mish_curvature, values.mish)
 def mish(z: Z) -> Z:
     """``z tanh(softplus z) = z (1 - 2/d)`` with ``w = exp z`` and ``d = w² + 2w + 2``.
 
@@ -236,11 +253,6 @@ def mish(z: Z) -> Z:
 
 # --- The normal family ------------------------------------------------------------------------------------
 
-C, K = 2 * math.sqrt(2 / math.pi), 0.044715
-"""``gelu_tanh z = z σ(u)`` with ``u = C (z + K z³)``."""
-C_HIGH = round(C * 2**11) / 2**11
-"""``C`` to 12 bits: the product with it is exact or, where ``a b + c`` is rounded once, recovered."""
-
 
 def _gelu_tanh_curvature(z: Array) -> Array:
     """``σ'(u) (2u' + z u'' + z u'² (1 - 2σ(u)))``, an even function."""
@@ -250,25 +262,19 @@ def _gelu_tanh_curvature(z: Array) -> Array:
     return e * (2 * du + 6 * C * K * v - x * du * du * (1 - e) / (1 + e)) / (1 + e) ** 2
 
 
-@activation(partial(nn.gelu, approximate=True), _gelu_tanh_curvature)
+@activation(partial(nn.gelu, approximate=True), _gelu_tanh_curvature, values.gelu_tanh)
 def gelu_tanh(z: Z) -> Z:
     """``z (1 + tanh(u/2))/2 = z σ(u)``: as ``silu``, with ``t = x u'`` for ``x``: ``e (1 - t + e) / (1 + e)²``.
 
-    The rounding of ``u``, by ``lost``, changes ``e`` by the factor ``1 - lost``: it goes into the denominator. That is
-    ``1 + m``, of which ``1 - m/(1 + m)`` is the reciprocal, its error small where ``m`` is.
+    The denominator is ``1 + m``, of which ``1 - m/(1 + m)`` is the reciprocal, its error small where ``m`` is.
     """
-    x = jnp.minimum(jnp.abs(z), 24.0)
-    v = x * x
-    small = x * ((C - C_HIGH) + C * K * v)
-    u = C_HIGH * x + small
-    lost = small + (x * C_HIGH - u)
-    far = u > FAR
-    e = jnp.exp(jnp.where(far, SHIFT, 0.0) - u)
-    numerator = e * (1 - C_HIGH * x) + e * (e - x * ((C - C_HIGH) + 3 * C * K * v))
-    m = e * (2 + e) + lost
-    below = (numerator - numerator * (m / (1 + m))) * jnp.where(far, math.exp(-SHIFT), 1.0)
-    below = jnp.where(x < 0.5, 0.5 - x * polynomial(v, GELU_TANH), below)
-    return jnp.where(z < 0, below, 1 - below)
+    x = capped(jnp.abs(z), of_dtype(*GELU_TANH_RANGE, z))
+    v, E = x * x, gelu_tanh_exp(x)
+    e = T * E
+    numerator = E * (1 - C_HIGH * x) + E * (e - x * ((C - C_HIGH) + 3 * C * K * v))
+    m = e * (2 + e)
+    below = numerator - numerator * (m / (1 + m))
+    return jnp.where(x < 0.5, 0.5 + z * polynomial(v, GELU_TANH), _of_both_signs(z, below))
 
 
 def _gelu_curvature(z: Array) -> Array:
@@ -277,45 +283,38 @@ def _gelu_curvature(z: Array) -> Array:
     return jnp.exp(-v / 2) * ((2 - v) / math.sqrt(2 * math.pi))
 
 
-@activation(partial(nn.gelu, approximate=False), _gelu_curvature)
+@activation(partial(nn.gelu, approximate=False), _gelu_curvature, values.gelu)
 def gelu(z: Z) -> Z:
     """``(z Φ)' = Φ(z) + z φ(z)``. Below zero ``Φ(-x) = φ(x) m(x)`` with Mills' ratio ``m``, so that the slope is
     ``φ(x) (m(x) - x)``: the second factor, with its root split off, is a polynomial in ``(x - k)/(x + k)``."""
-    x = jnp.minimum(jnp.abs(z), 40.0)
-    v = x * x
-    far = v > 2 * FAR
-    e = jnp.exp(jnp.where(far, SHIFT, 0.0) - 0.5 * v)
+    x = capped(jnp.abs(z), of_dtype(*GELU_RANGE, z))
     k = of_dtype(4.5, 5.0, x)
-    tail = polynomial((x - k) / (x + k), GELU_TAIL)
-    below = ((x - of_dtype(*GELU_ROOT, x)) * tail + of_dtype(*GELU_AT_ROOT, x)) * e
-    below = below * jnp.where(far, math.exp(-SHIFT), 1.0)
-    below = jnp.where(x < 0.5, 0.5 - x * polynomial(v, GELU), below)
-    return jnp.where(z < 0, below, 1 - below)
+    tail = polynomial(1 - (2 * k) / (x + k), GELU_TAIL)
+    below = ((x - of_dtype(*GELU_ROOT, x)) * tail + of_dtype(*GELU_AT_ROOT, x)) * normal_exp(x)
+    return jnp.where(x < 0.5, 0.5 + z * polynomial(x * x, GELU), _of_both_signs(z, below))
 
 
 # --- Algebraic --------------------------------------------------------------------------------------------
 
 
-@activation(nn.squareplus, lambda z: 2 * rsqrt(4 + jnp.minimum(jnp.abs(z), 1e12) ** 2) ** 3)
+@activation(nn.squareplus, lambda z: 2 * rsqrt(4 + jnp.minimum(jnp.abs(z), 1e12) ** 2) ** 3, values.squareplus)
 def squareplus(z: Z) -> Z:
-    """``(z + r)/2`` with ``r = √(z² + 4)``: ``(1 + z/r)/2``, below zero ``2 / (r² + x r)``: nothing cancels."""
-    x = jnp.minimum(jnp.abs(z), of_dtype(1.2e19, 1.2e154, z))  # beyond, z² overflows and the slope is 0 or 1
-    square = 4 + x * x
-    reciprocal = rsqrt(square)
-    below = 2 / (square + x * (square * reciprocal))
-    below = jnp.where(x < 1, 0.5 - 0.5 * (x * reciprocal), below)
-    return jnp.where(z < 0, below, 1 - below)
+    """``(z + r)/2`` with ``r = √(z² + 4)``: ``(1 + z/r)/2``, below zero ``2 / (r² + x r)``: nothing cancels.
+
+    With 15/16 of ``x`` and of ``r``: near zero sums just below a power of two round less than those just above.
+    """
+    x = jnp.abs(z) * 0.9375
+    square = 4 * 0.9375**2 + x * x
+    return _of_both_signs(z, (2 * 0.9375**2 / T) / (square + x * jnp.sqrt(square)))
 
 
 def _unless_nan(z: Array, slope: Array | float) -> Array:
     return jnp.where(jnp.isnan(z), z, slope)
 
 
-def _scaled_exp(x: Array) -> tuple[Array, Callable[[Array], Array]]:
-    """``exp(-x)`` where that is well above the smallest number, and beyond ``exp(SHIFT - x)``, with how to divide by
-    what then is the denominator."""
-    far = x > FAR
-    return jnp.exp(jnp.where(far, SHIFT, 0.0) - x), lambda near: jnp.where(far, math.exp(SHIFT), near)
+def _of_both_signs(z: Array, below: Array) -> Array:
+    """A slope with ``σ'(z) + σ'(-z) = 1``, of which ``T below`` is that at ``-|z|``."""
+    return jnp.where(z < 0, 0.0, 1.0) + jnp.where(z < 0, T, -T) * below
 
 
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(_TABLE)

@@ -121,8 +121,12 @@ def _claim(
     equation: str | None = None,
     form: str | None = None,
 ) -> Callable[[F], F]:
-    names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    names = _names(relation, wrt)
     limited = (dtypes,) if isinstance(dtypes, str) else dtypes
+    if not isinstance(given, Mapping | None):
+        raise TypeError(f"{_title(relation)}: given is {given!r}; wanted a dict {{argument: strategy}}")
+    if not isinstance(name, str | None):
+        raise TypeError(f"{_title(relation)}: name is {name!r}; wanted text")
 
     def register(hand: F) -> F:
         inner = unwrapped(hand)
@@ -151,6 +155,17 @@ def _claim(
     return register
 
 
+def _names(relation: Relation, wrt: Any) -> tuple[str, ...]:
+    names = (wrt,) if isinstance(wrt, str) else tuple(wrt) if isinstance(wrt, Iterable) else (wrt,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{_title(relation)}: wrt is {wrt!r}; wanted the name of an argument, or a tuple of names")
+    return names
+
+
+def _title(relation: Relation) -> str:
+    return relation if relation in ("equal_to", "at_most") else f"{relation}_of"
+
+
 def _decorator(relation: Relation, summary: str, differentiates: bool) -> Callable[..., Any]:
     if differentiates:
 
@@ -162,13 +177,16 @@ def _decorator(relation: Relation, summary: str, differentiates: bool) -> Callab
             name: str | None = None,
             expect: str | None = None,
             dtypes: str | Iterable[str] | None = None,
-            **place: str,
+            equation: str | None = None,
+            form: str | None = None,
         ) -> Callable[[F], F]:
             return _claim(
-                relation, reference, wrt=wrt, given=given, name=name, expect=expect, dtypes=dtypes, **place
-            )
+                relation, reference, wrt=wrt, given=given, name=name, expect=expect, dtypes=dtypes,
+                equation=equation, form=form,
+            )  # fmt: skip
 
         differentiating.__doc__ = summary
+        differentiating.__name__ = differentiating.__qualname__ = _title(relation)
         return differentiating
 
     def comparing(
@@ -178,11 +196,15 @@ def _decorator(relation: Relation, summary: str, differentiates: bool) -> Callab
         name: str | None = None,
         expect: str | None = None,
         dtypes: str | Iterable[str] | None = None,
-        **place: str,
+        equation: str | None = None,
+        form: str | None = None,
     ) -> Callable[[F], F]:
-        return _claim(relation, reference, given=given, name=name, expect=expect, dtypes=dtypes, **place)
+        return _claim(
+            relation, reference, given=given, name=name, expect=expect, dtypes=dtypes, equation=equation, form=form
+        )
 
     comparing.__doc__ = summary
+    comparing.__name__ = comparing.__qualname__ = _title(relation)
     return comparing
 
 

@@ -63,6 +63,8 @@ one_hot = Domain("one_hot")
 
 def index(size: str | int) -> Domain:
     """Integers in [0, size); ``size`` is a dimension name or a number."""
+    if not isinstance(size, str) and size < 1:
+        raise ValueError(f"handgrad.domains: index({size}) holds no number; wanted a dimension name or at least 1")
     return Domain("index", size=size)
 
 

@@ -25,16 +25,18 @@ Function = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Activation:
-    """An element-wise ``σ``: its value as ``jax.nn`` has it, and by hand its ``slope`` and the slope's own slope,
-    ``curvature``, for float32 and float64 (``None`` where it vanishes)."""
+    """An element-wise ``σ``: its value as ``jax.nn`` has it, and by hand its ``slope``, the slope's own slope,
+    ``curvature`` (``None`` where it vanishes), and where ``jax.nn`` loses digits an ``accurate`` value; these are for
+    float32 and float64."""
 
     name: str
     value: Function
     slope: Function
     curvature: Function | None = None
+    accurate: Function | None = None
 
     def __call__(self, z: Z) -> Z:
-        """``σ(z)``, differentiated by hand."""
+        """``σ(z)``, accurate and differentiated by hand."""
         return _value(self, _floating(z))
 
     def apply(self, z: Z) -> Z:
@@ -67,7 +69,7 @@ def _rounded_once(function: Function, z: Array) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _value(sigma, z):
-    return _rounded_once(sigma.value, z)
+    return _rounded_once(sigma.accurate or sigma.value, z)
 
 
 @_value.defjvp

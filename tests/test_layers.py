@@ -19,7 +19,7 @@ WITHOUT_JAX = [
     "verify.bench.ratios", "verify.bench.tables", "verify.bench.report", "verify.bench.plot", "verify.bench.folder",
     "verify.bench.plan", "verify.commands.bench",
     "verify.sweep.measure", "verify.sweep.points", "verify.sweep.tally", "verify.sweep.state", "verify.sweep.judge",
-    "verify.sweep.plot", "verify.sweep.report", "verify.commands.sweep",
+    "verify.sweep.plot", "verify.sweep.report", "verify.commands.sweep", "verify.stub", "verify.commands.new",
 ]  # fmt: skip
 
 

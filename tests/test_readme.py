@@ -135,9 +135,9 @@ _ORDER = [
 
 
 def activations() -> str:
-    """The summary of the published report."""
-    report = (ROOT / "reports/activations/report.md").read_text("utf-8")
-    return "\n".join(line for line in report.partition("\n## ")[0].splitlines() if line.startswith("|"))
+    """The two tables of the published report: slopes and values."""
+    report = (ROOT / "reports/activations/report.md").read_text("utf-8").partition("\n## ")[0]
+    return report[report.index("\n|") :].strip()
 
 
 def between(text: str, name: str) -> str:
@@ -188,7 +188,7 @@ def test_the_speeds_shown_are_those_published():
 def test_the_table_of_activations_is_that_of_the_report():
     shown = between(README.read_text("utf-8"), "activations")
     assert shown == activations(), "python tests/test_readme.py writes it anew"
-    assert shown.count("\n| `") == 22
+    assert shown.partition("Values")[0].count("\n| `") == 22
 
 
 def test_ci_runs_the_two_set_up_commands():
@@ -242,8 +242,32 @@ def test_pytest_items_and_assertions(folder: Path):
     assert f"`pytest --verify {EXAMPLE}`" in text
     result = execute(["pytest", "--verify", EXAMPLE, "-p", "no:cacheprovider"], folder)
     assert result.returncode == 1 and f"{EXAMPLE}::loss_gradient" in result.stdout, result.stdout
-    result = execute(["pytest", "test_log_det.py", "-p", "no:cacheprovider"], folder)
-    assert result.returncode == 0, result.stdout
+    mine = sorted(name for name in files() if name.startswith("test_"))
+    result = execute(["pytest", *mine, *claims_on_few_cases(folder)], folder)
+    assert result.returncode == 0 and f"{len(mine) + 2} passed" in result.stdout, result.stdout
+
+
+def claims_on_few_cases(folder: Path) -> list[str]:
+    """The claims of the README that come from elsewhere, and a profile that makes them and assertions cheap."""
+    profile = "from hypothesis import settings\nsettings.register_profile('few', max_examples=10)\n"
+    (folder / "conftest.py").write_text(profile, "utf-8")
+    claims = ["--verify", "soft_cap.py", "--verify", "swish.py"]
+    return [*claims, "--hypothesis-profile", "few", "-p", "no:cacheprovider"]
+
+
+def test_coming_from_elsewhere_a_mistake_is_found(tmp_path: Path):
+    mistakes = {
+        "test_log_sum_exp.py": ("cotangent * jax", "2 * cotangent * jax"),
+        "soft_cap.py": ("cotangent * (1", "cotangent * (2"),
+        "swish.py": ("(1 + x", "(1 - x"),
+    }
+    for file, (right, wrong) in mistakes.items():
+        assert right in files()[file]
+        (tmp_path / file).write_text(files()[file].replace(right, wrong), "utf-8")
+    result = execute(["pytest", "test_log_sum_exp.py", *claims_on_few_cases(tmp_path)], tmp_path)
+    failed = re.findall(r"^FAILED (\w+)\.py::", result.stdout, re.MULTILINE)
+    assert failed == ["test_log_sum_exp", "soft_cap", "swish"], result.stdout
+    assert result.stdout.count("wrong: ") >= 3, result.stdout
 
 
 def test_options_and_words_are_those_of_the_program():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -21,11 +22,15 @@ COMMANDS = {
     "watch": "judge again what changed, on every save",
     "devices": "what is here: backends, devices, precisions",
     "bench": "what verification costs on this machine and what it sees, beside other tools",
+    "new": "write a starting file for your own derivative",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line ``argv`` (default: this process's) and returns the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by `verify run >&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -52,6 +57,10 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     if name not in COMMANDS:
         raise BadUsage(_unknown(name))
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise BadUsage("the current folder is gone; change to one that exists") from None
     command = importlib.import_module(f"verify.commands.{name}")
     try:
         parsed = command.parser().read(rest)
@@ -64,6 +73,8 @@ def explained(error: BaseException) -> tuple[str, int]:
     """One message for what ended a command, and its exit code."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 2
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.filename or 'the output'}: cannot be written: {error.strerror}", 3
     for module, name, code in _EXPECTED:
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):

@@ -31,8 +31,10 @@ class TargetError(Exception):
 def collect(target: str) -> tuple[list[Claim], list[str]]:
     """The claims of one target, and what could not be loaded of it."""
     place, _, wanted = target.partition("::")
+    if not place:
+        raise TargetError(f"{target!r}: names no place; wanted a file (path.py), a module (pkg.mod) or path.py::name")
     problems: list[str] = []
-    modules = [_file(place)] if _is_file(place) else _package(place, problems)
+    modules = [_file(place)] if is_file(place) else _package(place, problems)
     claims = claims_of(modules)
     if not wanted:
         return claims, problems
@@ -51,13 +53,20 @@ def claims_of(modules: Sequence[ModuleType]) -> list[Claim]:
     return made + [c for m in modules for c in _custom_rules(m)]
 
 
-def _is_file(place: str) -> bool:
-    return place.endswith(".py") or "/" in place or "\\" in place
+def load(place: str) -> ModuleType:
+    """The module of a file or of a name, without its submodules. Raises ``TargetError``."""
+    return _file(place) if is_file(place) else _module(place)
+
+
+def is_file(place: str) -> bool:
+    return place in (".", "..") or place.endswith(".py") or "/" in place or "\\" in place
 
 
 def _file(place: str) -> ModuleType:
     """Runs a file as ``python path.py`` would find its neighbours, under the name of its stem."""
     path = Path(place)
+    if path.is_fifo() or path.is_char_device():
+        raise TargetError(f"{place}: is no regular file; wanted a file (path.py), a module (pkg.mod) or path.py::name")
     if not path.exists():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], 1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
@@ -88,19 +97,28 @@ def _file(place: str) -> ModuleType:
     return module
 
 
-def _package(place: str, problems: list[str]) -> list[ModuleType]:
-    """A module, or a package with its submodules; one that fails to import is a problem, not the end."""
+def _module(place: str) -> ModuleType:
     try:
-        module = importlib.import_module(place)
+        return importlib.import_module(place)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         if isinstance(error, ModuleNotFoundError) and error.name and place.startswith(error.name):
-            raise TargetError(
-                f"{place}: there is no module of this name; wanted a module (pkg.mod), a file (path.py) "
-                f"or one claim (path.py::name)"
-            ) from None
+            raise TargetError(f"{place}: there is no module of this name{_instead(place)}") from None
         raise TargetError(f"{place}: {_why(error, None)}") from None
+
+
+def _instead(place: str) -> str:
+    """What to type for ``pkg.mod.function``, or what may be typed at all."""
+    module, _, name = place.rpartition(".")
+    if hasattr(sys.modules.get(module), name):
+        return f"; did you mean {module}::{name}?"
+    return "; wanted a module (pkg.mod), a file (path.py) or one claim (path.py::name)"
+
+
+def _package(place: str, problems: list[str]) -> list[ModuleType]:
+    """A module, or a package with its submodules; one that fails to import is a problem, not the end."""
+    module = _module(place)
     found = [module]
     for info in _submodules(module):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
 
 from verify.entries import comparison, inputs_at
@@ -68,6 +69,28 @@ def explain(claim: ClaimRecord) -> str:
     if claim.replay:
         lines.append(f"  replay: {claim.replay}")
     return "\n".join(clip(line, 400) for line in lines)
+
+
+def narrow(claim: ClaimRecord, width: int, title: str = "") -> str:
+    """As ``explain``, on fewer than 25 lines of at most ``width`` columns; a line to be pasted stays one line."""
+    lines = [f"{title}{headline(claim)}", f"  {claim.relation}, {place(claim)}"]
+    if claim.reason and "\n" in claim.reason:
+        lines += [f"  | {line}" for line in claim.reason.strip().splitlines()[1:4]]
+    lines += [f"  also {d.kind}: {d.text}" for d in other_diagnoses(claim)[:1]]
+    lines += [f"  note: {note}" for note in claim.notes[:1]]
+    folded = [part for i, line in enumerate(lines) for part in _folded(line, width, 5 if i == 0 else 3)]
+    if claim.counterexample:
+        folded += [clip(f"  {line}", width) for line in counterexample_lines(claim.counterexample)]
+    if claim.cases:
+        folded += _folded(f"  {effort(claim)}", width, 2)
+    return "\n".join([*folded, f"  replay: {clean(claim.replay)}"] if claim.replay else folded)
+
+
+def _folded(line: str, width: int, most: int) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(
+        clean(line), width, subsequent_indent=indent, max_lines=most, placeholder=" ...", break_on_hyphens=False
+    )
 
 
 def place(claim: ClaimRecord) -> str:

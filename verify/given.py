@@ -38,7 +38,7 @@ def draw_examples(
     """Draws from every strategy together; a function of the sizes is called with drawn sizes first."""
     import hypothesis
     from hypothesis import strategies as st
-    from hypothesis.errors import Unsatisfiable
+    from hypothesis.errors import HypothesisException, Unsatisfiable
 
     def strategy_of(spec: GivenSpec, chosen: Mapping[str, int]) -> Any:
         source = spec.source
@@ -74,7 +74,15 @@ def draw_examples(
         chosen = sizes[data.draw(st.sampled_from(range(len(sizes))))]
         drawn: dict[str, Any] = {}
         for spec in specs:
-            value = data.draw(strategy_of(spec, chosen))
+            try:
+                value = data.draw(strategy_of(spec, chosen))
+            except (SignatureError, HypothesisException):
+                raise
+            except Exception as error:
+                raise SignatureError(
+                    f"given= for {', '.join(spec.names)} raised {type(error).__name__}: {error} while an example was "
+                    f"drawn; mend the strategy"
+                ) from None
             if len(spec.names) == 1:
                 drawn[spec.names[0]] = value
                 continue

@@ -110,7 +110,7 @@ def _judged(claim: Claim, budget: Budget, draws: Draws | None, report: Callable[
         judged = Judged(judging.record("error", reason=f"the reference {_name(claim.reference)} raised {error}"))
     except HandRaised as error:
         judged = judging.hand_raised(error)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"could not be judged: {type(error).__name__}: {error}"
         judged = Judged(judging.record("error", reason=reason))
         if os.environ.get("VERIFY_TRACEBACK"):

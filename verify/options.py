@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -95,7 +96,7 @@ def whole(low: int, high: int = 2**63) -> Callable[[str], int]:
             if value != int(value) or not low <= value < high:
                 raise ValueError
         except (ValueError, OverflowError):
-            wanted = f"a whole number, at least {low}"
+            wanted = f"a whole number, at least {low} and below {high:.3g}"
             raise argparse.ArgumentTypeError(f"got {text!r}, wanted {wanted}") from None
         return int(value)
 
@@ -110,6 +111,18 @@ def seconds(text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted a positive number of seconds")
+    return value
+
+
+def limit(variable: str, default: float) -> float:
+    """A positive number from the environment."""
+    text = os.environ.get(variable, "")
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise BadUsage(f"{variable}: got {text!r}, wanted a positive number (default: {default:g})")
     return value
 
 

@@ -16,11 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from verify import compile_cache
+from verify.options import limit
 from verify.worker import receive, send
 
-SILENCE = float(os.environ.get("VERIFY_SILENCE_SECONDS", 90))
+
+def _machine() -> float:
+    """Its memory in GiB."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    except (ValueError, OSError, AttributeError):
+        return 16.0
+
+
+SILENCE = limit("VERIFY_SILENCE_SECONDS", 90)
 """Seconds without a sign of life after which a worker is stopped."""
-MEMORY = float(os.environ.get("VERIFY_MEMORY_GIB", 6)) * 2**30
+IMPORTS = max(SILENCE, 90)
+"""The same for what is ours, on a machine that is busy."""
+MEMORY = limit("VERIFY_MEMORY_GIB", min(6, _machine() * 3 / 8)) * 2**30
+"""Of a worker; there are several."""
 POLL = 0.25
 SEQUENTIAL = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 """Two batched LAPACK calls at once wait for each other for ever in XLA's thread pool on a machine of two cores."""
@@ -91,7 +104,7 @@ class Remote:
         self.since = time.monotonic()
         return kind, content
 
-    def call(self, method: str, *arguments: Any) -> Any:
+    def call(self, method: str, *arguments: Any, silence: float | None = None) -> Any:
         """One request, answered; stopped at the limits."""
         self.ask(method, *arguments)
         selector = selectors.DefaultSelector()
@@ -104,18 +117,18 @@ class Remote:
                     return content
                 if kind == "failed":
                     raise RuntimeError(content)
-            self.check()
+            self.check(silence)
 
-    def check(self) -> None:
+    def check(self, silence: float | None = None) -> None:
         """Stops the worker if it is beyond a limit."""
-        quiet = time.monotonic() - self.since
-        if quiet > SILENCE:
+        quiet, most = time.monotonic() - self.since, silence or SILENCE
+        if quiet > most:
             self.stop()
-            raise WorkerLost(f"made no progress for {SILENCE:.0f} s and was stopped")
+            raise WorkerLost(f"made no progress for {most:.0f} s and was stopped")
         used = self._memory()
         if used > MEMORY:
             self.stop()
-            raise WorkerLost(f"used {used / 2**30:.1f} GiB of memory (limit {MEMORY / 2**30:g}) and was stopped")
+            raise WorkerLost(f"used {used / 2**30:.1f} GiB of memory (limit {MEMORY / 2**30:.2g}) and was stopped")
 
     def _memory(self) -> int:
         try:
@@ -151,17 +164,32 @@ class Pool:
     workers: list[Remote] = field(default_factory=list)
 
     def grow(self, count: int) -> None:
+        """To ``count`` workers, or fewer where targets that have loaded once do not load again."""
         while len(self.workers) < count:
-            self.workers.append(self._fresh())
+            try:
+                self.workers.append(self._fresh())
+            except WorkerLost:
+                if not self.workers:
+                    raise
+                return
 
     def _fresh(self) -> Remote:
         worker = Remote(self.targets)
-        self._reload(worker)
+        try:
+            self._reload(worker)
+        except WorkerLost:
+            worker.stop()
+            raise
         return worker
 
     def _reload(self, worker: Remote) -> None:
-        for target in self.targets:
-            worker.call("load", target)
+        try:
+            for target in self.targets:
+                worker.call("load", target)
+            if self.targets:
+                worker.call("warm", silence=IMPORTS)  # or the first claim would be taken to hang meanwhile
+        except RuntimeError as error:
+            raise WorkerLost(f"raised {error}") from None
 
     def judge(
         self,
@@ -172,9 +200,9 @@ class Pool:
         """Runs tasks ``(key, arguments)`` on all workers; yields ``(key, answer, why lost)`` as they end."""
         waiting = list(reversed(tasks))
         selector = selectors.DefaultSelector()
-        for worker in self.workers:
+        for worker in tuple(self.workers):
             self._listen(selector, worker)
-            self._next(worker, waiting, enough)
+            yield from self._next(selector, worker, waiting, enough)
         while any(w.busy is not None for w in self.workers):
             for event, _ in selector.select(POLL):
                 worker = event.data
@@ -184,43 +212,57 @@ class Pool:
                     kind, content = worker.answer()
                 except WorkerLost as lost:
                     yield self._replaced(selector, worker, str(lost))
-                    self._next(worker, waiting, enough)
+                    yield from self._next(selector, worker, waiting, enough)
                     continue
                 if kind == "progress":
                     progress(worker.busy, content)
                     continue
                 key, worker.busy = worker.busy, None
-                yield (key, content, None) if kind == "answer" else (key, None, str(content))
-                self._next(worker, waiting, enough)
-            for worker in self.workers:
+                yield (key, content, None) if kind == "answer" else (key, None, f"raised {content}")
+                yield from self._next(selector, worker, waiting, enough)
+            for worker in tuple(self.workers):
                 if worker.busy is None:
                     continue
                 try:
                     worker.check()
                 except WorkerLost as lost:
                     yield self._replaced(selector, worker, str(lost))
-                    self._next(worker, waiting, enough)
+                    yield from self._next(selector, worker, waiting, enough)
+        if not self.workers and not enough():
+            yield from ((key, None, "was not begun: no process that has its target is left") for key, _ in waiting)
 
     def _listen(self, selector: selectors.BaseSelector, worker: Remote) -> None:
         assert worker.process.stdout is not None
         selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
-    def _next(self, worker: Remote, waiting: list[Any], enough: Callable[[], bool]) -> None:
-        if waiting and not enough():
+    def _next(
+        self, selector: selectors.BaseSelector, worker: Remote, waiting: list[Any], enough: Callable[[], bool]
+    ) -> Iterator[tuple[Any, Any, str]]:
+        """Gives a worker its next task; yields those at whose beginning it was found dead."""
+        while worker in self.workers and waiting and not enough():
             key, arguments = waiting.pop()
             worker.busy = key
-            worker.ask("judge", *arguments())
+            try:
+                worker.ask("judge", *arguments())
+                return
+            except WorkerLost as lost:
+                yield self._replaced(selector, worker, str(lost))
 
     def _replaced(self, selector: selectors.BaseSelector, worker: Remote, why: str) -> tuple[Any, Any, str]:
-        """A fresh process in place of a lost one."""
-        key = worker.busy
+        """A fresh process in place of a lost one; one worker fewer if what it had loaded does not load again."""
+        key, worker.busy = worker.busy, None
         with suppress(KeyError, ValueError):
             assert worker.process.stdout is not None
             selector.unregister(worker.process.stdout)
         worker.stop()
         worker.start()
-        self._reload(worker)
-        self._listen(selector, worker)
+        try:
+            self._reload(worker)
+        except WorkerLost:
+            worker.stop()
+            self.workers.remove(worker)
+        else:
+            self._listen(selector, worker)
         return key, None, why
 
     def stop(self) -> None:

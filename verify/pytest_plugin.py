@@ -1,13 +1,13 @@
 """The pytest plugin: ``pytest --verify TARGET`` makes every claim of a target a test item, ``TARGET::name``.
 
 Claims are judged in pytest's own process. With ``--verify`` alone only claims are collected; name paths, too,
-and their tests run beside them. Nothing heavy is imported before a target is loaded.
+and their tests run beside them. How many cases, and whether fresh ones, the loaded Hypothesis profile says unless
+options do. Nothing heavy is imported without ``--verify``.
 """
 
 from __future__ import annotations
 
 import io
-import secrets
 import shlex
 import sys
 import warnings
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from verify.record import ClaimRecord
 
 CASES = 400
-"""Cases a claim, over all its dtypes: about a second."""
+"""Cases a claim, over all its dtypes, in Hypothesis's default profile: about a second."""
+WIDTH = 80
+"""Of a failure's text, in columns."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,9 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TARGET",
         help="judge every claim of a module (pkg.mod), of a file (path.py), or one claim (path.py::name)",
     )
-    add("--verify-cases", type=_whole(1), metavar="N", help=f"cases a claim (default: {CASES})")
-    add("--verify-seconds", type=_seconds, metavar="S", help="time for a claim (it is then not repeatable)")
-    add("--verify-seed", type=_whole(0), metavar="S", help="of all cases (default: a fresh one, printed)")
+    add("--verify-cases", type=_whole(1), metavar="N", help=f"cases a claim (default: {CASES}, scaled by max_examples)")
+    add("--verify-seconds", type=_seconds, metavar="S", help="time for a claim, instead of a number of cases")
+    add("--verify-seed", type=_whole(0), metavar="S", help="of all cases (default: --hypothesis-seed, or a fresh one)")
 
 
 def _whole(low: int) -> Any:
@@ -53,12 +55,18 @@ def _seconds(text: str) -> float:
     return seconds(text)
 
 
+@pytest.hookimpl(trylast=True)  # Hypothesis loads its profile first
 def pytest_configure(config: pytest.Config) -> None:
-    if not config.option.verify:
+    option = config.option
+    if not option.verify:
         return
-    if config.option.verify_seed is None:
-        told = getattr(config, "workerinput", {}).get("verify_seed")
-        config.option.verify_seed = secrets.randbelow(2**32) if told is None else told
+    from verify import profile
+
+    if option.verify_seed is None:
+        told = str(getattr(config, "workerinput", {}).get("verify_seed", config.getoption("--hypothesis-seed", None)))
+        option.verify_seed = int(told) if told.isdecimal() else profile.seed()
+    if option.verify_cases is None and option.verify_seconds is None:
+        option.verify_cases = profile.scaled(CASES)
     if config.args_source != pytest.Config.ArgsSource.ARGS:
         config.args = []  # no path was typed: the claims alone
     config.pluginmanager.register(_Claims(config), "verify-claims")
@@ -68,12 +76,15 @@ class _Claims:
     """What the plugin does once ``--verify`` is given."""
 
     def __init__(self, config: pytest.Config):
-        self.targets = tuple(dict.fromkeys(config.option.verify))
-        self.seed, self.cases = config.option.verify_seed, config.option.verify_cases or CASES
+        option = config.option
+        self.targets = tuple(dict.fromkeys(option.verify))
+        self.seed, self.cases, self.seconds = option.verify_seed, option.verify_cases, option.verify_seconds
 
     def pytest_report_header(self) -> str:
-        targets, repeats = ", ".join(self.targets), f"--verify-seed {self.seed} repeats them"
-        return f"verify: {targets}; {self.cases:,} cases a claim, seed {self.seed} ({repeats})"
+        cases = f"{self.cases:,} cases" if self.cases else ""
+        much = " or ".join(filter(None, (cases, f"{self.seconds:g} s" if self.seconds else "")))
+        repeats = "" if self.seconds else f" (--verify-seed {self.seed} repeats them)"
+        return f"verify: {', '.join(self.targets)}; {much} a claim, seed {self.seed}{repeats}"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -158,26 +169,29 @@ class Judgement(pytest.Item):
         self.claim, self.place = claim, place
 
     def runtest(self) -> None:
+        from verify.explain import narrow
+
         outcome = self._judged()
-        self.user_properties.append(("verdict", outcome.verdict))
+        self.user_properties += _properties(outcome, self.config.option.verify_seed)
+        text = narrow(outcome, WIDTH)  # the name is above it
         if not outcome.ok:
-            pytest.fail(str(outcome), pytrace=False)
-        self.add_report_section("call", "verify", str(outcome))  # pytest -rP shows it
+            pytest.fail(text, pytrace=False)
+        self.add_report_section("call", "verify", text)  # pytest -rP shows it
 
     def _judged(self) -> ClaimRecord:
         from verify.budget import Budget
         from verify.judge import judge
 
         option = self.config.option
-        cases = option.verify_cases or CASES
-        budget = Budget(option.verify_seed, cases, ("numpy",), seconds=option.verify_seconds)
+        budget = Budget(option.verify_seed, option.verify_cases, ("numpy",), seconds=option.verify_seconds)
         with warnings.catch_warnings():  # `filterwarnings = error` is meant for the user's tests
             warnings.simplefilter("ignore")
             outcome = judge(self.claim, budget).record
         if outcome.replay is None:
             return outcome
         claim = shlex.quote(f"{self.place}::{self.claim.name}")
-        again = f"verify run {claim} --seed {budget.seed} --cases {cases} --backend numpy"
+        cases = f" --cases {budget.cases}" if budget.cases else ""
+        again = f"verify run {claim} --seed {budget.seed}{cases} --backend numpy"
         return replace(outcome, replay=again)
 
     def reportinfo(self) -> tuple[str, int, str]:
@@ -192,3 +206,21 @@ class Judgement(pytest.Item):
 
 def _place(item: pytest.Item) -> str:
     return item.nodeid.partition("::")[0]
+
+
+def _properties(outcome: ClaimRecord, seed: int) -> list[tuple[str, object]]:
+    """What JUnit XML says of a claim beside passed or failed."""
+    found = {
+        "verdict": outcome.verdict,
+        "expected": outcome.expected,
+        "relation": outcome.relation,
+        "diagnosis": outcome.diagnosis and outcome.diagnosis.kind,
+        "diagnosis_value": outcome.diagnosis and outcome.diagnosis.value,
+        "reason": outcome.reason and outcome.reason.splitlines()[0],
+        "cases": outcome.cases,
+        "fresh_shapes": outcome.fresh_shapes,
+        "smallest_visible_error": outcome.smallest_visible_error,
+        "seed": seed,
+        "replay": outcome.replay,
+    }
+    return [(name, value) for name, value in found.items() if value is not None]

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from verify import compile_cache, kept
 from verify.keyword import keyword
-from verify.pool import Pool, WorkerLost
+from verify.pool import IMPORTS, Pool, WorkerLost
 from verify.record import Cell, ClaimRecord, Record, exit_code_of
 from verify.runs import ReportsError, RunFolder, find_case
 from verify.worker import Listed
@@ -134,7 +134,7 @@ class _Run:
             self.listener.started(len(claims), shown)
             for message in self.problems:
                 self.listener.problem(message)
-            faults = pool.workers[0].call("self_test", seed)
+            faults = self._self_test(pool, seed)
             for message in faults:
                 self._problem(message)
             for claim in claims:
@@ -182,8 +182,9 @@ class _Run:
         for target in self.options.targets:
             try:
                 loaded = pool.workers[0].call("load", target)
-            except WorkerLost as lost:
-                self.problems.append(f"{target}: loading it {lost}")
+            except (WorkerLost, RuntimeError) as lost:
+                why = str(lost) if isinstance(lost, WorkerLost) else f"raised {lost}"
+                self.problems.append(f"{target}: loading it {why}")
                 self.load_failed = True
                 pool.workers[0].stop()
                 pool.targets = targets
@@ -196,7 +197,22 @@ class _Run:
             self.problems += loaded.problems
             self.load_failed = self.load_failed or bool(loaded.problems)
         pool.targets = targets
-        return _told_apart(claims), pool.workers[0].call("header")
+        try:
+            return _told_apart(claims), pool.workers[0].call("header", silence=IMPORTS)
+        except (WorkerLost, RuntimeError) as error:
+            why = str(error) if isinstance(error, WorkerLost) else f"raised {error}"
+            raise NothingToRun(
+                f"looking for devices {why}; JAX_PLATFORMS and XLA_FLAGS, if set, must suit this machine"
+            ) from None
+
+    def _self_test(self, pool: Pool, seed: int) -> list[str]:
+        """What the run's planted mistakes say against it."""
+        try:
+            return pool.workers[0].call("self_test", seed, silence=IMPORTS)
+        except WorkerLost as lost:
+            pool.workers.clear()
+            pool.grow(1)
+            return [f"the self-test {lost}"]
 
     def _backends(self, here: tuple[str, ...]) -> tuple[str, ...]:
         asked = self.options.backends
@@ -371,6 +387,21 @@ def list_claims(options: Options) -> tuple[list[Listed], list[str]]:
     finally:
         pool.stop()
     return listing._selected(claims), listing.problems
+
+
+def draft(target: str, relation: str | None, wrt: tuple[str, ...], folder: str | None) -> Any:
+    """A starting file for a derivative of the user's function, drafted where the user's code may hang or die."""
+    pool = Pool([])
+    try:
+        pool.grow(1)
+        drafted = pool.workers[0].call("draft", target, relation, wrt, folder)
+    except WorkerLost as lost:
+        raise UsageError(f"{target}: loading it {lost}") from None
+    finally:
+        pool.stop()
+    if isinstance(drafted, str):
+        raise UsageError(drafted)
+    return drafted
 
 
 def replay(case_id: str, root: str) -> Replay:

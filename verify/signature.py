@@ -18,8 +18,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from handgrad.claims import Claim
 from handgrad.domains import Domain, real
+from verify.record import WORST_FIRST
 
 FLOATS = ("float64", "float32", "bfloat16", "float16")
+VALUES = ("equal_to", "at_most")
+"""Relations that differentiate nothing."""
 
 
 class SignatureError(Exception):
@@ -105,8 +108,9 @@ class Signature:
 
 def signature_of(claim: Claim) -> Signature:
     """Reads the signature of a claim: ``given=``, then the hand function's annotation, then the reference's."""
-    reference = _parameters(claim.reference)
-    hand = _parameters(claim.hand)
+    _check_options(claim)
+    reference = parameters_of(claim.reference)
+    hand = parameters_of(claim.hand)
     known = {n for key in claim.given for n in ((key,) if isinstance(key, str) else key)}
     for name in claim.wrt:
         if name not in reference:
@@ -163,6 +167,19 @@ def _untraced(spec: Spec, default: Any) -> Spec:
     return StaticSpec((1, 2, 3) if spec.kind == "int" else (0.5, 1.0, 2.0))
 
 
+def _check_options(claim: Claim) -> None:
+    """What the claim's decorator was told, beside its functions."""
+    if claim.expect is not None and claim.expect not in WORST_FIRST:
+        known = ", ".join(WORST_FIRST)
+        raise SignatureError(f"{claim.name}: expect={claim.expect!r} is no verdict; wanted one of {known}")
+    unknown = [d for d in claim.dtypes or () if d not in FLOATS]
+    if unknown or claim.dtypes == ():
+        got = f"names {unknown[0]!r}" if unknown else "is empty"
+        raise SignatureError(f"{claim.name}: dtypes= {got}; wanted some of {', '.join(FLOATS)}")
+    if claim.wrt_is_tuple and len(set(claim.wrt)) != max(1, len(claim.wrt)) and claim.relation not in VALUES:
+        raise SignatureError(f"{claim.name}: wrt={claim.wrt!r}; wanted each argument to differentiate, once")
+
+
 def _readable(annotation: Any) -> bool:
     try:
         read(annotation, "")
@@ -182,7 +199,7 @@ def _given_axes(joint: Mapping[str, Any], hand: Mapping[str, Any], reference: Ma
 
 
 def _promise(function: Callable[..., Any], claim: Claim) -> ArraySpec | TreeSpec | None:
-    annotation = _hints(function).get("return", inspect.Parameter.empty)
+    annotation = hints_of(function).get("return", inspect.Parameter.empty)
     if annotation in (inspect.Parameter.empty, None, Any):
         return None
     try:
@@ -201,6 +218,8 @@ def read(annotation: Any, where: str, domain: Domain = real) -> Spec:
     if hasattr(annotation, "dim_str") and hasattr(annotation, "dtypes"):
         return _array(annotation, where, domain)
     if get_origin(annotation) is Literal:
+        if not get_args(annotation):
+            raise SignatureError(f"{where} is annotated Literal[()], which has no value; wanted those it may take")
         return StaticSpec(get_args(annotation))
     if annotation is bool:
         return StaticSpec((False, True))
@@ -210,7 +229,13 @@ def read(annotation: Any, where: str, domain: Domain = real) -> Spec:
     if annotation is float or annotation is int:
         kind = "float" if annotation is float else "int"
         return ArraySpec(kind, None, (), domain)
-    tree = _tree(annotation, where)
+    try:
+        tree = _tree(annotation, where)
+    except RecursionError:
+        raise SignatureError(
+            f"{where.partition('.')[0]} is annotated {_title(annotation)}, which contains itself: no end to its "
+            f"arrays; give a strategy with given="
+        ) from None
     if tree is not None:
         return tree
     raise SignatureError(
@@ -285,7 +310,7 @@ def _tree(annotation: Any, where: str) -> TreeSpec | None:
 def _fields(annotation: Any) -> dict[str, Any] | None:
     if isinstance(annotation, types.GenericAlias) or not isinstance(annotation, type):
         return None
-    hints = _hints(annotation)
+    hints = hints_of(annotation)
     if typing.is_typeddict(annotation):
         return hints
     if issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
@@ -295,7 +320,7 @@ def _fields(annotation: Any) -> dict[str, Any] | None:
     return None
 
 
-def _hints(thing: Any) -> dict[str, Any]:
+def hints_of(thing: Any) -> dict[str, Any]:
     target = inspect.unwrap(thing) if callable(thing) and not isinstance(thing, type) else thing
     try:
         return typing.get_type_hints(target, include_extras=True)
@@ -303,13 +328,13 @@ def _hints(thing: Any) -> dict[str, Any]:
         return dict(getattr(target, "__annotations__", {}))
 
 
-def _parameters(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+def parameters_of(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """Annotation and default of every parameter, except the cotangent and tangents of a hand function."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         raise SignatureError(f"{_title(function)} has no readable signature; wrap it in a def") from None
-    hints = _hints(function)
+    hints = hints_of(function)
     found = {}
     for p in parameters:
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):

@@ -17,6 +17,8 @@ import numpy as np
 
 LARGEST_CASE = 4096
 """Entries of one array in a randomly drawn case; fixed sizes may exceed it."""
+LARGEST_FIXED = 2**27
+"""Entries of an array of fixed sizes: a gibibyte in float64, several times over while it is judged."""
 
 BESIDE_POWERS = (31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257)
 ARITHMETIC = {
@@ -39,7 +41,8 @@ def _compiled(text: str) -> CodeType:
         ast.Expression, ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant, ast.Load, ast.Call,
         ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod, ast.Pow, ast.USub,
     )  # fmt: skip
-    if any(not isinstance(node, allowed) for node in ast.walk(tree)):
+    numbers = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    if any(not isinstance(node, allowed) for node in ast.walk(tree)) or not all(type(n) is int for n in numbers):
         raise SizeError(f"the size {text!r} is no arithmetic of dimension names and whole numbers")
     return compile(tree, "<size>", "eval")
 
@@ -78,17 +81,34 @@ def sizes_of(
         if any(a < 1 for shape in axes for a in shape):
             sizes = _grown(sizes, [a for shape in shapes for a in shape])
             continue
-        largest = max((int(np.prod(shape, dtype=np.int64)) for shape in axes), default=1)
-        if largest <= LARGEST_CASE or all(v == 1 for v in sizes.values()):
+        largest = max(map(math.prod, axes), default=1)
+        if largest <= LARGEST_CASE:
             return sizes
+        if all(v == 1 for v in sizes.values()):
+            return _fitting(sizes, shapes, largest)
         widest = max(sizes, key=lambda k: sizes[k])
         shrunk = {**sizes, widest: max(1, sizes[widest] // 2)}
         if any(size_of(a, shrunk) < 1 for shape in shapes for a in shape):
-            return sizes
+            return _fitting(sizes, shapes, largest)
         sizes = shrunk
-    raise SizeError(
-        f"no sizes of {', '.join(dims)} make every axis of {', '.join(' '.join(s) for s in shapes)} at least 1"
-    )
+    small = [a for shape in shapes for a in shape if size_of(a, sizes) < 1]
+    if not dims:
+        raise SizeError(f"the axis {small[0]} of {_shown(shapes)} is below 1; wanted sizes of at least 1")
+    raise SizeError(f"no sizes of {', '.join(dims)} make every axis of {_shown(shapes)} at least 1")
+
+
+def _fitting(sizes: dict[str, int], shapes: Sequence[Sequence[str]], largest: int) -> dict[str, int]:
+    """Sizes that cannot be made smaller, if memory holds them."""
+    if largest > LARGEST_FIXED:
+        raise SizeError(
+            f"an array of {_shown(shapes)} has {largest:,} entries at least; wanted at most {LARGEST_FIXED:,}: use "
+            f"dimension names for large numbers"
+        )
+    return sizes
+
+
+def _shown(shapes: Sequence[Sequence[str]]) -> str:
+    return ", ".join(" ".join(shape) for shape in shapes)
 
 
 @lru_cache(maxsize=1024)

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from handgrad.claims import Relation
+from verify import profile
 from verify.api import verify
+from verify.explain import narrow
 
 CASES = 200
-"""Cases of a claim, over all its dtypes: well under a second for most."""
+"""Cases of a claim, over all its dtypes, in Hypothesis's default profile: well under a second for most."""
+WIDTH = 72
+"""Of a failure's text: pytest indents it."""
 
 
 def assert_derivative(
@@ -30,18 +35,24 @@ def assert_derivative(
     name: str | None = None,
     dtypes: Iterable[str] | None = None,
     backends: Iterable[str] = ("numpy",),
-    cases: int | None = CASES,
+    cases: int | None = None,
     seconds: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Any:
     """Raises ``AssertionError``, with what is wrong and where, unless ``hand`` is the derivative.
 
     Takes what :func:`verify.verify` takes: a function that carries a claim, or a function and its reference,
     with ``at=`` where neither is annotated. Returns the outcome (of a list or a module of claims, a list).
+    Where ``cases`` and ``seed`` are not given, the loaded Hypothesis profile says how many cases (``max_examples``)
+    and whether fresh ones (``derandomize``); ``seconds`` alone bounds the time instead. The text ends with the seed
+    that repeats the failure.
 
     Raises ``TypeError`` for something that carries no claim.
     """
     __tracebackhide__ = True
+    if cases is None and seconds is None:
+        cases = profile.scaled(CASES)
+    seed = profile.seed() if seed is None else seed
     with warnings.catch_warnings():  # `filterwarnings = error` is meant for the user's tests
         warnings.simplefilter("ignore")
         found = verify(
@@ -49,7 +60,8 @@ def assert_derivative(
             backends=backends, dtypes=dtypes, cases=cases, seconds=seconds, seed=seed,
         )  # fmt: skip
     outcomes = found if isinstance(found, list) else [found]
-    failed = [outcome for outcome in outcomes if not outcome.ok]
+    again = f"assert_derivative(..., seed={seed})"
+    failed = [replace(outcome, replay=again) for outcome in outcomes if not outcome.ok]
     if failed:
-        raise AssertionError("\n\n".join(map(str, failed)))
+        raise AssertionError("\n\n".join(narrow(outcome, WIDTH, f"{outcome.name} - ") for outcome in failed))
     return found

@@ -75,6 +75,7 @@ class Worker:
 
     def __init__(self, out: IO[bytes]):
         self.out = out
+        self.home = os.getcwd()
         self.targets: list[list[Any]] = []
 
     def load(self, target: str) -> Loaded:
@@ -84,6 +85,8 @@ class Worker:
             claims, problems = collect(target)
         except TargetError as error:
             claims, problems = [], [str(error)]
+        finally:
+            os.chdir(self.home)  # the other targets are relative to where the command was typed
         gc.collect()
         gc.freeze()  # JAX is a million objects that need not be looked through again and again
         number = len(self.targets)
@@ -117,6 +120,15 @@ class Worker:
             budget = replace(budget, cases=CASES)  # a line of a text, in float64 alone: the share of one dtype
         judged = judge(claim, budget, report=lambda cases: send(self.out, ("progress", cases)))
         return replace(judged, record=replace(judged.record, target=target))
+
+    def draft(self, *asked: Any) -> Any:
+        """The starting file that ``verify new`` writes, or the message that says why there is none."""
+        from verify.draft import DraftError, draft
+
+        try:
+            return draft(*asked)
+        except DraftError as error:
+            return str(error)
 
     def warm(self) -> None:
         """Imports what is heavy, before anybody waits for it."""
@@ -160,14 +172,12 @@ def main() -> None:
             return
         try:
             answer = ("answer", getattr(worker, method)(*arguments))
-        except KeyboardInterrupt:
-            return
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C does not reach workers: KeyboardInterrupt is the user's code's
             if os.environ.get("VERIFY_TRACEBACK"):
                 import traceback
 
                 traceback.print_exc()
-            answer = ("failed", f"{type(error).__name__}: {error}")
+            answer = ("failed", f"{type(error).__name__}: {error}".removesuffix(": "))
         try:
             send(out, answer)
         except BrokenPipeError:  # the parent is gone

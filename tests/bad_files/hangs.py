@@ -1,5 +1,7 @@
 """Judging never ends."""
 
+import time
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -13,4 +15,4 @@ def loss(x: Float[Array, "n"]) -> Float[Array, ""]:
 @gradient_of(loss, wrt="x")
 def bad(x):
     while True:
-        pass
+        time.sleep(0.01)

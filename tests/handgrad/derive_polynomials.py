@@ -3,7 +3,7 @@
     python -m tests.handgrad.derive_polynomials > handgrad/polynomials.py
 
 Near zero a slope is ``1/2 + z S(z²)``, and ``S`` is interpolated; for mish the slope itself, in powers of ``z + 1/2``.
-For the tail of gelu' see ``mills``.
+For the tail of gelu' see ``mills``. ``exp`` itself is for float32 alone: ``1 + r + r² q(r)``, ``q`` interpolated.
 """
 
 from __future__ import annotations
@@ -72,6 +72,11 @@ def mish(z: mp.mpf) -> mp.mpf:
     w = mp.exp(z)
     d = 2 + w * (w + 2)
     return w * (w + 2) / d + 4 * z * w * (w + 1) / d**2
+
+
+def exp_beyond_linear(r: mp.mpf) -> mp.mpf:
+    """``q`` in ``exp(r) = 1 + r + r² q(r)``."""
+    return (mp.exp(r) - 1 - r) / r**2 if abs(r) > mp.mpf(10) ** -15 else mp.mpf(1) / 2 + r / 6
 
 
 def odd_part(slope: Function) -> Function:
@@ -143,13 +148,14 @@ def mills(centre: float, top: int, root: float) -> tuple[Function, mp.mpf]:
 def fits() -> list[tuple[Fit, Fit]]:
     """For every table the polynomial for float32 and the one for float64."""
     odd = [
-        ("SILU", silu, "0.3601", (4, 9)),
-        ("GELU", gelu, "0.2501", (4, 8)),
-        ("GELU_TANH", gelu_tanh, "0.2501", (4, 9)),
+        ("SILU", silu, "0.3601", (3, 9), (-24, -60)),
+        ("GELU", gelu, "0.2501", (4, 8), (-30, -60)),
+        ("GELU_TANH", gelu_tanh, "0.2501", (4, 9), (-30, -60)),
+        ("NORMAL", lambda z: mp.erfc(-z / mp.sqrt(2)) / 2, "0.2501", (4, 8), (-30, -60)),
     ]
     found = [
-        tuple(Fit(name, odd_part(f), mp.mpf(0), mp.mpf(v), n, e) for n, e in zip(ns, (-30, -60), strict=True))
-        for name, f, v, ns in odd
+        tuple(Fit(name, odd_part(f), mp.mpf(0), mp.mpf(v), n, e) for n, e in zip(ns, es, strict=True))
+        for name, f, v, ns, es in odd
     ]
     low, high = -mp.mpf("0.4501"), mp.mpf("1.1001")
     shifted = lambda t: mish(t - mp.mpf(1) / 2)  # noqa: E731
@@ -158,7 +164,21 @@ def fits() -> list[tuple[Fit, Fit]]:
     for centre, top, root, n, e in ((4.5, 16, ROOTS[0], 11, -34), (5, 40, ROOTS[1], 23, -61)):
         P, high = mills(centre, top, root)
         tails.append(Fit("GELU_TAIL", P, mp.mpf(-1), high, n, e))
-    return [*found, tuple(tails)]  # type: ignore[list-item]
+    return [*found, tuple(tails), normal_tails()]  # type: ignore[list-item]
+
+
+def normal_tails() -> tuple[Fit, Fit]:
+    """``exp(x²/2) Φ(-x)`` as a function of ``t``, as in ``mills``; its relative error counts less where x is large."""
+
+    def R(t: mp.mpf) -> mp.mpf:
+        x = 3 * (1 + t) / (1 - t)
+        return mp.exp(x * x / 2) * mp.erfc(x / mp.sqrt(2)) / 2
+
+    pairs = (15, 11, -26), (mp.mpf("38.3"), 26, -54)
+    return tuple(Fit("NORMAL_TAIL", R, mp.mpf(-1), (top - 3) / mp.mpf(top + 3), n, e) for top, n, e in pairs)  # type: ignore[return-value]
+
+
+EXP = Fit("EXP", exp_beyond_linear, -mp.log(2) / 2, mp.log(2) / 2, 4, -22)
 
 
 def table(name: str, pair: Sequence[Fit]) -> str:
@@ -171,6 +191,8 @@ def main() -> None:
     print(HEAD)
     print(f"GELU_ROOT = {ROOTS}\n{ABOUT_ROOT}")
     print(f"GELU_AT_ROOT = {tuple(float(scaled(mp.mpf(r))) for r in ROOTS)}\n{ABOUT_AT_ROOT}")
+    print("EXP = (\n    1.0,", ", ".join(repr(float(c)) for c in EXP.coefficients()) + ",\n)")
+    print('"""Of ``(exp(r) - 1)/r`` between plus and minus half of ``log 2``, for float32."""')
     for pair in fits():
         print(table(pair[0].name, pair))
 

@@ -88,7 +88,7 @@ def test_limits_and_dtype(sigma):
         far, eps = float(jnp.finfo(dtype).max), float(jnp.finfo(dtype).eps)
         slope = np.asarray(jax.jit(sigma.derivative)(np.asarray([-np.inf, -far, far, np.inf, np.nan], dtype)))
         assert slope.dtype == dtype
-        assert np.isnan(slope[4])
+        assert slope[4] == 1 if sigma.name == "identity" else np.isnan(slope[4])
         np.testing.assert_allclose(slope[:4].astype(float), [left, left, right, right], rtol=eps)
 
 
@@ -133,7 +133,43 @@ def test_the_drop_in_is_differentiated_by_hand(sigma):
         _, tangent = jax.jvp(sigma, (z,), (jnp.ones_like(z),))
         np.testing.assert_array_equal(tangent, sigma.derivative(z))
         assert sigma(z).dtype == grad(z).dtype == second(z).dtype == dtype
-    np.testing.assert_allclose(sigma(z), sigma.apply(z), rtol=1e-14)
+    np.testing.assert_allclose(sigma(z), sigma.apply(z), rtol=1e-12)
+
+
+@each
+def test_values_at_infinity_and_nan(sigma):
+    left = {
+        "identity": -np.inf, "leaky_relu": -np.inf, "log_sigmoid": -np.inf, "soft_sign": -1, "tanh": -1,
+        "hard_tanh": -1, "elu": -1, "celu": -1, "selu": -1.7580993408473766,
+    }.get(sigma.name, 0)  # fmt: skip
+    right = {"relu6": 6, "log_sigmoid": 0}.get(sigma.name, 1 if sigma.name in BOUNDED else np.inf)
+    for dtype in (jnp.float64, jnp.float32, jnp.bfloat16):
+        value = np.asarray(jax.jit(sigma)(jnp.asarray([-np.inf, np.inf, np.nan], dtype))).astype(float)
+        np.testing.assert_allclose(value, [left, right, np.nan], rtol=float(jnp.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize(("which", "smallest"), [(0, 2.0**-149), (1, 2.0**-1074)], ids=["float32", "float64"])
+def test_where_inputs_are_capped_there_is_nothing_left(which, smallest):
+    """No subnormal number either, where those are not flushed: as in NumPy. By logarithms of slopes and values."""
+    from handgrad.activation_values import GELU_RANGE, GELU_TANH_RANGE, C, K
+    from handgrad.exponential import RANGE
+
+    x, y, g = RANGE[which], GELU_TANH_RANGE[which], GELU_RANGE[which]
+    u, du = C * (y + K * y**3), C * (1 + 3 * K * y**2)
+    for size in (np.log(x) - x, np.log(y * du) - u, np.log(g) - g**2 / 2):
+        assert size < np.log(smallest) - np.log(2)
+
+
+BELOW_ZERO = {"silu": -90.0, "mish": -90.0, "gelu_tanh": -6.0, "gelu": -13.05, "squareplus": -1e5}
+
+
+@pytest.mark.parametrize(("name", "z"), BELOW_ZERO.items())
+def test_values_that_jax_nn_loses(name, z):
+    """All digits, in float32."""
+    sigma, z = ACTIVATIONS[name], jnp.asarray(z, jnp.float32)
+    value, theirs, truth = (float(f(v)) for f, v in ((sigma, z), (sigma.apply, z), (sigma, z.astype(jnp.float64))))
+    assert abs(theirs / truth - 1) > 0.5
+    np.testing.assert_allclose(value, truth, rtol=3e-6)
 
 
 def test_names_are_drop_ins():

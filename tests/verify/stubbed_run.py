@@ -27,7 +27,7 @@ def listed(i):
 
 
 class Worker:
-    def call(self, method, *arguments):
+    def call(self, method, *arguments, silence=None):
         if method == "load":
             return Loaded(tuple(map(listed, range(CLAIMS))), ())
         if method == "header":

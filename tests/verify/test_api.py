@@ -1,11 +1,13 @@
 """``verify(...)``, and ``assert_derivative``: every form of the call, and what is said where there is no claim."""
 
+import re
 import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from jaxtyping import Array, Float
 
@@ -237,10 +239,36 @@ def test_assert_derivative():
     with pytest.raises(AssertionError) as raised:
         assert_derivative(lambda x: x, squares, wrt="x", name="halved")
     message = str(raised.value)
-    assert message.startswith("halved - wrong: ") and "exactly 1/2 of the gradient" in message
+    assert message.startswith("halved - wrong: ") and "exactly 1/2 of the\n  gradient" in message
     assert "hand " in message and "oracle " in message
     with pytest.raises(AssertionError, match="exactly 3/2"):
         assert_derivative([right, wrong], cases=20)
+
+
+def test_what_an_assertion_says_is_short_and_repeats_it():
+    def failing(**options):
+        with pytest.raises(AssertionError) as raised:
+            assert_derivative(lambda x: x + 0 * x[0], squares, wrt="x", name="halved", **options)
+        return str(raised.value).splitlines()
+
+    lines = failing()
+    assert len(lines) < 20 and all(len(line) <= 72 for line in lines), lines
+    seed = re.fullmatch(r"  replay: assert_derivative\(\.\.\., seed=(\d+)\)", lines[-1])
+    assert seed and failing(seed=int(seed[1])) == lines
+
+
+def test_assertions_follow_the_hypothesis_profile():
+    """``max_examples`` scales the cases; ``derandomize`` means the same ones every time."""
+    before = settings.get_current_profile_name()
+    settings.register_profile("of this test", max_examples=50, derandomize=True)
+    settings.load_profile("of this test")
+    try:
+        assert assert_derivative(lambda x: 2 * x, squares, wrt="x").cases == 100
+        assert assert_derivative(lambda x: 2 * x, squares, wrt="x", cases=12).cases == 12
+        with pytest.raises(AssertionError, match=r"seed=0\)$"):
+            assert_derivative(lambda x: x, squares, wrt="x")
+    finally:
+        settings.load_profile(before)
 
 
 def test_assert_derivative_with_an_expected_verdict():

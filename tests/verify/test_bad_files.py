@@ -58,6 +58,7 @@ CLAIMS = {
     "hand_returns_none.py::bad": ("wrong", ""),
     "hand_returns_nan.py::bad": ("wrong", "is NaN where the gradient is finite"),
     "hangs.py::bad": ("error", "judging it made no progress for 12 s and was stopped; the other claims were judged"),
+    "hangs_compiled.py::bad": ("error", "judging it made no progress for 12 s and was stopped; the other claims were"),
     "dies.py::bad": ("error", "judging it ended its process (exit code 7); the other claims were judged"),
     "crashes.py::bad": ("error", "judging it ended its process by SIGSEGV; the other claims were judged"),
     "eats_memory.py::bad": ("error", "GiB of memory (limit 1.5) and was stopped; the other claims were judged"),

@@ -283,6 +283,18 @@ def test_scalars_and_values_are_swept(file, tmp_path, capsys):
     assert state.complete and state.total("float16", 0).count == 2**16
 
 
+def test_a_report_keeps_what_is_not_swept_anew_and_has_values_in_a_table_of_their_own(file, tmp_path, capsys):
+    dtype = ("--dtype", "float16", "-o", tmp_path)
+    run(capsys, f"{file}::of_a_scalar", *dtype)
+    before = (tmp_path / "report.md").read_text()
+    (tmp_path / "state" / "sweep_claims.of_a_scalar.json").unlink()
+    run(capsys, f"{file}::a_value", *dtype)
+    slopes, _, values = (tmp_path / "report.md").read_text().partition("Values, by hand / reference:")
+    assert before.partition("\n## ")[0].strip() == slopes.strip() and "`sweep_claims.a_value`" in values
+    assert before[before.index("## sweep_claims.of_a_scalar") :].strip() in values
+    assert "| float16, reference |" in values
+
+
 @pytest.mark.parametrize("name", ["gelu", "relu6"])
 def test_our_activations_are_accurate_on_all_of_bfloat16_and_float16(name, tmp_path):
     found = sweep(activation(name), Plan(("bfloat16", "float16")), tmp_path / "state.json")

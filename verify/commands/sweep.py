@@ -90,11 +90,11 @@ def _claims(words: list[str]) -> list[Any]:
 
 
 def _concerns(claim: Any, target: str) -> bool:
-    """Of the catalogue's activations the differentials; of other targets every claim that can be swept."""
+    """Of the catalogue's activations the differentials and values; of other targets every claim that can be swept."""
     from verify.sweep.sides import element_wise
 
     if target == "handgrad.activations":
-        return claim.relation == "jvp"
+        return claim.relation == "jvp" or claim.name.endswith("_value")
     try:
         element_wise(claim)
     except BadUsage:
@@ -124,13 +124,13 @@ def _timed(claim: Any, state: Any, folder: Path) -> Any:
 
 
 def _report(folder: Path) -> None:
-    """Of all finished sweeps in the folder: some may have been exhaustive, others not."""
+    """Of all finished sweeps in the folder, and of those in its last report: some may have been exhaustive."""
     import jax
     import numpy as np
 
     from handgrad.activations import ACTIVATIONS
     from verify.serial import RecordError
-    from verify.sweep.report import name, write
+    from verify.sweep.report import write
     from verify.sweep.state import load_state
 
     states = []
@@ -140,14 +140,15 @@ def _report(folder: Path) -> None:
         except RecordError as error:
             print(f"verify: {error}; left out of the report", file=sys.stderr)
     order = {activation: i for i, activation in enumerate(ACTIVATIONS)}
-    states = sorted((s for s in states if s.complete), key=lambda s: order.get(name(s), len(order)))
+    states = [s for s in states if s.complete]
     device = jax.devices()[0]
     environment = (
         f"`verify sweep`; JAX {jax.__version__}, NumPy {np.__version__}, {device.platform} ({device.device_kind}). "
-        "By hand / `jax.grad`; * all 2³² numbers."
+        "By hand / `jax.grad`; float32: * all 2³² numbers, † fewer than 10⁸."
     )
     training = folder / "training.md"
-    write(states, folder, environment, training.read_text("utf-8") if training.exists() else "")
+    notes = training.read_text("utf-8") if training.exists() else ""
+    write(states, folder, environment, notes, lambda name: order.get(name.removesuffix("_value"), len(order)))
 
 
 def _line(state: Any) -> str:

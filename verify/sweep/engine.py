@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -70,7 +70,8 @@ def sweep(
 ) -> Swept:
     """Sweeps a claim; goes on from the state at ``path`` if that is of this claim and plan and ``resume`` is set."""
     start, mark = time.monotonic(), fingerprint(claim, plan)
-    state = Swept(stem(claim), mark, tuple(d for d in plan.dtypes if FORMATS[d].bits == 16 or _whole(d, plan)))
+    whole = tuple(d for d in plan.dtypes if FORMATS[d].bits == 16 or _whole(d, plan))
+    state = Swept(stem(claim), mark, whole, derivative=claim.differentiates)
     if resume and path.exists():
         found = load_state(path)
         state = found if found.fingerprint == mark else state
@@ -84,7 +85,7 @@ def sweep(
     def now(complete: bool = False) -> Swept:
         kept = {d: tuple(names) for d, names in done.items()}
         seconds = before + time.monotonic() - start
-        return Swept(state.claim, mark, state.exhaustive, kept, tallies, complete, seconds, state.ratio)
+        return replace(state, done=kept, tallies=tallies, complete=complete, seconds=seconds)
 
     for dtype in (d for d in plan.dtypes if d in claim.dtypes):
         parts = plan.parts(dtype, truth.special)

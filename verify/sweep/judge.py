@@ -32,7 +32,7 @@ def failures(swept: Swept) -> list[str]:
                 sign, exponent = exponent_of(int(max(beaten)[1]), FORMATS[dtype])
                 where = f"{'-' if sign < 0 else ''}2^{exponent}"
                 found.append(
-                    f"{dtype}: in {len(beaten)} binades jax.grad is better, most in {where}: {hand.fair:.3g} fair ulp "
-                    f"at {hand.at:.9g}, jax.grad {reference.fair:.3g}"
+                    f"{dtype}: in {len(beaten)} binades {swept.sides[1]} is better, most in {where}: {hand.fair:.3g} "
+                    f"fair ulp at {hand.at:.9g}, {swept.sides[1]} {reference.fair:.3g}"
                 )
     return found

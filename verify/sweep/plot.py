@@ -13,7 +13,6 @@ WIDTH, HEIGHT, LEFT, TOP, GAP = 760, 90, 70, 26, 34
 LOW, HIGH = -1.0, 8.0
 """Powers of ten of the axis; what is beyond, infinity included, is drawn at the edge."""
 COLORS = ("#1f6feb", "#d1242f")
-NAMES = ("by hand", "jax.grad")
 
 
 def svg(swept: Swept) -> str:
@@ -27,7 +26,7 @@ def svg(swept: Swept) -> str:
     ]
     for side in (0, 1):
         x = LEFT + WIDTH - 150 + 75 * side
-        lines.append(f'<text x="{x}" y="15" fill="{COLORS[side]}">{NAMES[side]}</text>')
+        lines.append(f'<text x="{x}" y="15" fill="{COLORS[side]}">{swept.sides[side]}</text>')
     for number, dtype in enumerate(dtypes):
         lines += _panel(swept, FORMATS[dtype], TOP + number * (HEIGHT + GAP))
     return "\n".join([*lines, "</svg>", ""])

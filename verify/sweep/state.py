@@ -22,6 +22,12 @@ class Swept:
     seconds: float = 0.0
     ratio: float | None = None
     """Median time of the hand-written function over that of the reference, a million float32 numbers."""
+    derivative: bool = True
+    """Whether a derivative was swept, against jax.grad's, or a value, against that of the reference."""
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        return sides_of(self.derivative)
 
     def total(self, dtype: str, side: int) -> Tally:
         """All binades of a dtype together."""
@@ -29,6 +35,11 @@ class Swept:
         for pair in self.tallies.get(dtype, {}).values():
             whole = whole.plus(pair[side])
         return whole
+
+
+def sides_of(derivative: bool) -> tuple[str, str]:
+    """What the two sides are called."""
+    return "by hand", "jax.grad" if derivative else "reference"
 
 
 def load_state(path: Path) -> Swept:
