@@ -97,12 +97,12 @@ def _disambiguated(claim: Claim) -> Claim:
 
 def source_of(function: Callable[..., Any]) -> tuple[str, int]:
     """File and first line of a function, looking through jit, partial and custom rules."""
-    inner = _unwrapped(function)
+    inner = unwrapped(function)
     code = getattr(inner, "__code__", None)
     return (code.co_filename, code.co_firstlineno) if code else ("", 0)
 
 
-def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     function = inspect.unwrap(function)
     while hasattr(function, "func") and not hasattr(function, "__code__"):
         function = inspect.unwrap(function.func)  # type: ignore[attr-defined]
@@ -129,7 +129,7 @@ def _claim(
         raise TypeError(f"{_title(relation)}: name is {name!r}; wanted text")
 
     def register(hand: F) -> F:
-        inner = _unwrapped(hand)
+        inner = unwrapped(hand)
         file, line = source_of(hand)
         _REGISTRY.append(
             Claim(

@@ -58,7 +58,8 @@ def execute(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess
     """A command in a folder that holds the README's files; ``verify`` and ``pytest`` are this interpreter's."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "PYTHONUTF8": "1"}
-    environment.pop("PYTEST_ADDOPTS", None)
+    for name in ("PYTEST_ADDOPTS", "GITHUB_ACTIONS"):
+        environment.pop(name, None)
     if command[0] in ("verify", "pytest"):
         plugin = ["-p", "verify.pytest_plugin"] if command[0] == "pytest" and not _installed() else []
         command = [sys.executable, "-m", *command, *plugin]

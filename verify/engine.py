@@ -60,7 +60,7 @@ class Engine:
             turn = known[index % len(known)]
             case = self.draws.resized(case, dict(zip(case.dims, turn, strict=True)))
         complete = self.completed(case)
-        if index % EVERY == EVERY - 1 and self._is_element_wise(complete):
+        if index % EVERY == EVERY - 1 and self.is_element_wise(complete):
             return self.completed(along_binades(self.draws, case))
         if index % EVERY == EVERY // 2 and (numbers := self._own_numbers(complete)):
             return self.completed(among(self.draws, case, numbers))
@@ -79,7 +79,7 @@ class Engine:
             self._numbers[traced] = tuple(sorted(n for n in found if 0 < n < np.inf))
         return self._numbers[traced]
 
-    def _is_element_wise(self, case: Case) -> bool:
+    def is_element_wise(self, case: Case) -> bool:
         """Whether results depend entry by entry on inputs of one shape: their whole axis of numbers is walked."""
         if self.formula(case).engine != "symbolic" or not has_one_shape(self.draws, case.structure):
             return False

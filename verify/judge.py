@@ -25,13 +25,15 @@ from verify.breadth import Breadth, Seen, breadth
 from verify.budget import Budget
 from verify.cases import DTYPES, Case
 from verify.clash import sizes_that_clash
-from verify.comparison import RESOLUTION, as_wide, precision
+from verify.comparison import RESOLUTION, as_wide, errors, precision, scale_of
 from verify.compiled import ALL_DIGITS, HAND_ALONE, Planned, compiled_ahead, depth, devices_of, planned
 from verify.diagnosis import Context, diagnose
 from verify.draws import Draws
 from verify.engine import Arrays, Engine
 from verify.evidence import Sample
+from verify.figures import Figures
 from verify.formula import Examined
+from verify.gather import figures_of
 from verify.intermediates import intermediates_of
 from verify.lowering import lowered
 from verify.matmul import EVERY
@@ -40,10 +42,12 @@ from verify.program import Untranslatable
 from verify.promises import broken_promise
 from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
 from verify.second_order import differentiated, may_be_differentiated
+from verify.serial import MOST_ENTRIES
 from verify.sharding import SHARDED, batched_case
 from verify.shrink import shrink
 from verify.signature import SignatureError
 from verify.sizes import SizeError
+from verify.source import source_of
 from verify.trace import HandRaised, ReferenceRaised
 from verify.witness import candidates_of, named_inputs
 
@@ -93,7 +97,8 @@ def judge(
     if may_be_differentiated(claim) and draws is None and judged.record.verdict in PASSING:
         few = replace(budget, cases=max(1, (budget.cases or CASES) // 4), backends=("numpy",), dtypes=None)
         judged = _once_more(judged, _judged(differentiated(claim), few, None, report))
-    return replace(judged, record=replace(judged.record, seconds=perf_counter() - start))
+    source = source_of(claim.hand) if judged.record.verdict != "agrees" else None
+    return replace(judged, record=replace(judged.record, seconds=perf_counter() - start, source=source))
 
 
 def _judged(claim: Claim, budget: Budget, draws: Draws | None, report: Callable[[int], None]) -> Judged:
@@ -561,12 +566,16 @@ class _Judging:
         for engine_name, why in engine.reasons.items():
             self.notes.append(f"evaluated {_ENGINES[engine_name]}: {why}")
         record = self.record(verdict, reason=reason)
+        if verdict == "reference_wrong":
+            record = replace(record, figures=self._figures(engine, verdict, engine.case(0, engine.formula_dtype)))
         if not self.failures or verdict not in ("wrong", "inaccurate"):
             return Judged(record)
         failure = self.failures[0]
         inputs = named_inputs(engine, failure.case)
         labels = engine.formula(failure.case).labels
         arrays = {k: v for k, v in inputs.items() if isinstance(v, np.ndarray)}
+        self.notes += _worst_of_large(labels, failure)
+        record = replace(record, notes=tuple(dict.fromkeys(self.notes)))
         counterexample = Counterexample(
             failure.case.id, dict(failure.case.dims), failure.case.dtype, inputs,
             dict(zip(labels, failure.hand, strict=True)),
@@ -574,8 +583,20 @@ class _Judging:
             dict(zip(labels, failure.truth, strict=True)),
             failure.backend, failure.mode, failure.precision,
         )  # fmt: skip
-        record = replace(record, counterexample=counterexample, replay=f"verify replay {failure.case.id}")
-        return Judged(record, arrays)
+        figures = self._figures(engine, verdict, failure.case)
+        replay = f"verify replay {failure.case.id}"
+        return Judged(replace(record, counterexample=counterexample, replay=replay, figures=figures), arrays)
+
+    def _figures(self, engine: Engine, verdict: Verdict, shown: Case) -> Figures | None:
+        """What plots are drawn from, of the first cell on the numpy engine that ends in this verdict."""
+        cell = next((c for c in self.cells if c.backend == "numpy" and c.verdict == verdict), None)
+        if cell is None or any(d.kind in ("shape", "nondeterministic") for d in self.diagnoses):
+            return None
+        if verdict == "reference_wrong":
+            return figures_of(engine, cell.dtype, shown, "hand")
+        doubtful = any(b.found("reference_wrong") or b.found("convention") for b in self.breadths)
+        but = ", which is itself wrong, or a convention, at some of these inputs" if doubtful else ""
+        return figures_of(engine, cell.dtype, shown, but=but)
 
     def record(self, verdict: Verdict, reason: str | None = None) -> ClaimRecord:
         claim = self.claim
@@ -616,6 +637,19 @@ def _as_replayed(
     from verify.replaying import evaluate
 
     return evaluate(engine, case, backend, mode, matmul)
+
+
+def _worst_of_large(labels: Sequence[str], failure: Failure) -> list[str]:
+    """Of outputs that a record abbreviates, the entry that is furthest off."""
+    notes = []
+    for label, hand, truth, reference in zip(labels, failure.hand, failure.truth, failure.reference, strict=True):
+        if hand.size > MOST_ENTRIES and hand.shape == reference.shape:
+            known = np.where(np.isnan(truth), reference, truth)
+            gap = errors(hand, known) / scale_of(known)
+            at = np.unravel_index(int(np.argmax(np.where(np.isnan(gap), -1.0, gap))), hand.shape)
+            place = f"{label}{[int(i) for i in at]}"
+            notes.append(f"furthest off is {place}: {hand[at]:.6g} by hand, where it should be {known[at]:.6g}")
+    return notes
 
 
 def _reference_fails_too(examined: Examined) -> bool:

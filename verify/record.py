@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from verify.figures import Figures, Source
 from verify.serial import RecordError, build, dump, load, plain
 
 __all__ = [
@@ -137,6 +138,9 @@ class ClaimRecord:
     """What to paste after ``verify run`` to judge this claim alone: ``path.py::name``."""
     fingerprint: str = ""
     """Of the code that the claim depends on, and of what was asked: equal ones need not be judged again."""
+    source: Source | None = None
+    figures: Figures | None = None
+    """What plots are drawn from; of claims that do not simply agree."""
 
     @property
     def ok(self) -> bool:
@@ -222,12 +226,17 @@ def read_record(path: str | Path) -> Record:
         raise RecordError(f"{path}: not a record of this version: {error}") from None
 
 
+def refuse_newer(content: Mapping[str, Any]) -> None:
+    """Raises RecordError for the record of a later version of this package."""
+    schema = content.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise RecordError(f"schema: got {schema}, wanted at most {SCHEMA}; update this package to read it")
+
+
 def _record_from(content: Any) -> Record:
     if not isinstance(content, dict) or "schema" not in content:
         raise RecordError("it has no field 'schema'; is this the file of `verify run --json FILE`?")
-    schema = content["schema"]
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise RecordError(f"schema: got {schema}, wanted at most {SCHEMA}; update this package to read it")
+    refuse_newer(content)
     summary = content.get("summary")
     if not isinstance(summary, dict) or "seconds" not in summary:
         raise RecordError("summary: wanted an object with claims, verdict counts, cases and seconds")

@@ -4,7 +4,9 @@ reports/20250107T101530.123Z-3f2a/
     started.json    seed, command line, environment: written first
     claims.jsonl    one judged claim a line, on the disk before the next claim starts
     cases/ID.npz    the inputs of recorded cases, bit for bit
-    run.json, report.md, report.html    written when the run ends
+    report.md, report.html, run.json    written when the run ends
+
+and beside the runs ``index.html``, a page of all of them.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import io
 import os
 import re
 import secrets
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,10 +79,12 @@ class RunFolder:
         now = datetime.now(UTC)
         stamp = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
         folder = cls(Path(root) / f"{stamp}-{secrets.token_hex(2)}")
+        begun = folder.path.with_name(f".{folder.id}.tmp")
         with _writing(folder.path):
-            (folder.path / "cases").mkdir(parents=True)
+            (begun / "cases").mkdir(parents=True)
             started = {"schema": SCHEMA, "seed": seed, "argv": list(argv), "started": now.isoformat()}
-            dump({**started, "environment": environment or {}}, folder.path / "started.json")
+            dump({**started, "environment": environment or {}}, begun / "started.json")
+            os.rename(begun, folder.path)  # a run that is killed has a folder that can be read, or none
         return folder
 
     def append_claim(self, claim: ClaimRecord) -> None:
@@ -132,18 +137,20 @@ class RunFolder:
         return self.path / "cases" / f"{case_id}.npz"
 
     def finish(self, record: Record) -> None:
-        """Writes ``run.json``, ``report.md`` and ``report.html``, each whole or not at all."""
+        """Writes the reports and, when they are there, ``run.json``, which ends the run; each whole or not at all."""
         from verify.report.html import html_report
         from verify.report.markdown import markdown_report
 
         with _writing(self.path):
-            write_record(record, self.path / "run.json")
             write_atomically(self.path / "report.md", markdown_report(record).encode())
             write_atomically(self.path / "report.html", html_report(record).encode())
+            write_record(record, self.path / "run.json")
+            for left in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+                left.unlink(missing_ok=True)
 
     def read(self) -> Record:
         """The record of this run; of one that was killed, what it had recorded."""
-        if (self.path / "run.json").exists():
+        if self.ended:
             return read_record(self.path / "run.json")
         claims = self.claims()
         record = Record(
@@ -178,6 +185,17 @@ def runs(root: str | Path) -> list[RunFolder]:
     except OSError:
         return []
     return [RunFolder(Path(root) / name) for name in sorted(names, reverse=True)]
+
+
+def prune(root: str | Path, keep: int) -> list[str]:
+    """Removes all runs under ``root`` but the newest ``keep``; nothing else, and nothing that a link leads to."""
+    gone = [folder for folder in runs(root)[keep:] if not folder.path.is_symlink()]
+    for folder in gone:
+        try:
+            shutil.rmtree(folder.path)
+        except OSError as error:
+            raise ReportsError(f"{folder.path}: cannot be removed: {error.strerror or error}") from None
+    return [folder.id for folder in gone]
 
 
 def latest(root: str | Path) -> RunFolder:

@@ -5,7 +5,6 @@ The parent process never loads the user's code, nor JAX: workers do, and a run i
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import secrets
@@ -15,16 +14,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from verify import compile_cache, libtpu
+from verify import compile_cache, kept, libtpu
+from verify.keyword import keyword
 from verify.pool import IMPORTS, Pool, WorkerLost
 from verify.record import Cell, ClaimRecord, Record, exit_code_of
-from verify.runs import ReportsError, RunFolder, find_case, latest, runs
+from verify.runs import ReportsError, RunFolder, find_case
 from verify.team import BEAT, RESUME, Place, ProcessLost, Team, place
 from verify.worker import Listed
 
-MOST_RUNS = 40
-"""Past runs in which the outcome of an unchanged claim is looked for."""
-UNCHANGED = "nothing that it depends on has changed since run"
 FEW = 3
 """So few claims are judged by one worker: starting another takes longer."""
 
@@ -157,7 +154,9 @@ class _Run:
                 if claim.target in self.done:
                     self.listener.finished(self.done[claim.target])
             if options.changed:
-                self._keep_unchanged(claims)
+                wanted = {c.target: self._asked_of(c) for c in claims if c.target not in self.done}
+                for record in kept.unchanged(options.output, wanted, but=self.folder):
+                    self._finished(record, {})
             self._judge(pool, claims, seed, backends)
             if self.team is not None and not leads:
                 return self._record_of_all(self.team)
@@ -259,15 +258,9 @@ class _Run:
             chosen = keyword(self.options.keyword)
             claims = [c for c in claims if chosen(c.target)]
         if self.options.last_failed:
-            failed = self._last_failed()
+            failed = kept.last_failed(self.options.output)
             claims = [c for c in claims if c.target in failed] if failed else claims
         return claims
-
-    def _last_failed(self) -> set[str]:
-        try:
-            return {c.target for c in latest(self.options.output).read().claims if not c.ok}
-        except ReportsError:
-            return set()
 
     def _nothing(self) -> str:
         if self.options.keyword:
@@ -276,16 +269,14 @@ class _Run:
         return f"{names}: no claim found; a claim is a function under gradient_of(...), vjp_of(...), ..."
 
     def _resumed(self) -> tuple[RunFolder, int] | None:
-        """The last run, if it did not end and was asked the same; what it recorded is kept."""
-        for folder in runs(self.options.output)[:1]:
-            record = folder.read()
-            if (folder.path / "run.json").exists() or _asked(record.argv) != _asked(self.options.argv):
-                break
-            for claim in record.claims:
-                self.done[claim.target] = claim
-            return folder, record.seed
-        self.problems.append("--resume: the last run here ended, or was asked something else; starting anew")
-        return None
+        """The last run, if it can be gone on with; what it recorded is kept."""
+        found = kept.resumable(self.options.output, self.options.argv)
+        if found is None:
+            self.problems.append("--resume: the last run here ended, or was asked something else; starting anew")
+            return None
+        folder, record = found
+        self.done.update({claim.target: claim for claim in record.claims})
+        return folder, record.seed
 
     def _asked_of(self, claim: Listed) -> str:
         """The claim's code, and how it is judged: what decides its verdict, the seed apart."""
@@ -293,32 +284,9 @@ class _Run:
         how = (self.backends, options.dtypes, options.precision, options.cases, options.full, options.seconds)
         return hashlib.sha256(f"{claim.fingerprint} {how}".encode()).hexdigest()[:32]
 
-    def _keep_unchanged(self, claims: list[Listed]) -> None:
-        """Takes over the outcome of every claim that was judged before and has not changed since."""
-        wanted = {c.target: self._asked_of(c) for c in claims if c.target not in self.done}
-        for folder in runs(self.options.output)[:MOST_RUNS]:
-            if not wanted:
-                return
-            if self.folder is not None and folder.path == self.folder.path:
-                continue
-            try:
-                before = folder.read().claims
-            except ReportsError:
-                continue
-            for record in before:
-                if record.target in wanted and record.verdict != "error":
-                    if wanted[record.target] == record.fingerprint:
-                        self._take_over(record, folder.id)
-                    del wanted[record.target]  # only the latest outcome counts
-
-    def _take_over(self, record: ClaimRecord, run: str) -> None:
-        if not any(note.startswith(UNCHANGED) for note in record.notes):
-            record = replace(record, notes=(*record.notes, f"{UNCHANGED} {run}"))
-        self._finished(record, {})
-
     def _open(self, seed: int, environment: Mapping[str, Any], resumed: Any) -> int:
         """Opens the run's folder, or joins it; the seed of the run."""
-        asked = _asked(self.options.argv)
+        asked = kept.asked(self.options.argv)
         if self.place is not None and self.place.rank:
             self.team = Team.join(self.place, self.options.output, asked)
             self.folder = self.team.folder
@@ -494,57 +462,6 @@ def _told_apart(claims: list[Listed]) -> list[Listed]:
         places.add(key)
         found.append(claim)
     return found
-
-
-SHOWN: dict[str, int] = {"--resume": 0, "--distributed": 0, "-q": 0, "-v": 0, "--color": 1, "--json": 1, "--junit": 1}
-"""Options that say how a run is shown, not what is judged, and how many words follow each."""
-
-
-def _asked(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """What a command line asks to be judged: a run is resumed only by one that asks the same."""
-    asked, words = [], iter(argv)
-    for word in words:
-        name, assigned, _ = word.partition("=")
-        if name not in SHOWN:
-            asked.append(word)
-        elif not assigned:
-            for _ in range(SHOWN[name]):
-                next(words, None)
-    return tuple(asked)
-
-
-def keyword(expression: str) -> Callable[[str], bool]:
-    """pytest's -k: names combined with and, or, not; a name matches if it occurs in the claim's."""
-    import re
-
-    words = re.findall(r"[^\s()]+", expression)
-    source = expression
-    named: dict[str, str] = {}
-    for word in dict.fromkeys(words):
-        if word in ("and", "or", "not"):
-            continue
-        variable = f"w{len(named)}"
-        named[variable] = word.lower()
-        source = re.sub(rf"(?<![^\s()]){re.escape(word)}(?![^\s()])", variable, source)
-    try:
-        tree = ast.parse(source.strip(), mode="eval")
-    except SyntaxError:
-        raise UsageError(f"-k {expression!r} is no expression; wanted e.g. 'ridge and not solution'") from None
-    allowed = (ast.Expression, ast.BoolOp, ast.UnaryOp, ast.And, ast.Or, ast.Not, ast.Name, ast.Load)
-    if any(not isinstance(node, allowed) for node in ast.walk(tree)):
-        raise UsageError(f"-k {expression!r}: only names, and, or, not and parentheses are understood")
-
-    def holds(node: Any, name: str) -> bool:
-        if isinstance(node, ast.Expression):
-            return holds(node.body, name)
-        if isinstance(node, ast.BoolOp):
-            combine = all if isinstance(node.op, ast.And) else any
-            return combine(holds(v, name) for v in node.values)
-        if isinstance(node, ast.UnaryOp):
-            return not holds(node.operand, name)
-        return named[node.id] in name
-
-    return lambda name: holds(tree, name.lower())
 
 
 def list_claims(options: Options) -> tuple[list[Listed], list[str]]:

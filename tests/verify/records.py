@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import get_args
 
 from hypothesis import strategies as st
 
+from verify.figures import AxisErrors, EntryErrors, Figures, Remainder, SizeErrors, Source
 from verify.record import (
     WORST_FIRST,
     Cell,
@@ -63,6 +66,18 @@ WRONG = ClaimRecord(
     replay="verify replay ridge-0-17",
     target="path.py::ridge_gradient",
 )
+FIGURES = Figures(
+    (AxisErrors("float64", True, (-1e300, -2.5, 0.0, 1e-3, 8.0), (1e17, math.inf, 0.0, 2.0, 1e18),
+                (1.0, 2.0, 0.0, 0.5, 3.0), 4e6, "the reference in extended precision"),),
+    (SizeErrors("k", (1, 2, 3), (0.0, 1.0, math.inf), (1e-16, 1e-15, 0.0)),
+     SizeErrors("n", (1, 30), (1.0, 0.5), (0.0, 0.0))),
+    (EntryErrors("W", (2, 3), "ridge-0-18", ((0.0, 1e-12, 0.5), (math.inf, 1e-4, 3.0))),
+     EntryErrors("b", (1000, 1000), "ridge-0-18", ((1e-8,) * 16,) * 16)),
+    Remainder("ridge-0-18", (0.5, 0.25, 0.125, 0.0625, 0.03), (0.4, 0.2, 0.1, 0.05, 0.02),
+              (0.1, 0.025, 0.006, 0.0015, 0.0), 1e-15),
+)  # fmt: skip
+SHOWN = replace(WRONG, figures=FIGURES, source=Source("def ridge_gradient(W):\n    return W", "d l = tr(W^T dW)", 12))
+"""A wrong claim with everything that a report can show."""
 
 
 def claim(verdict: str = "agrees", name: str = "f", expected: str | None = None, **more) -> ClaimRecord:

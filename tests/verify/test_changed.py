@@ -14,9 +14,9 @@ import pytest
 from verify.collect import collect
 from verify.commands.watch import _stamps, _wait
 from verify.fingerprint import fingerprint
+from verify.kept import UNCHANGED
 from verify.record import read_record
 from verify.runs import latest
-from verify.session import UNCHANGED
 
 ROOT = Path(__file__).parents[2]
 HELPER = """

@@ -18,6 +18,7 @@ import verify
 from tests.verify.records import AGREES, HALF, WRONG, claim, record
 from verify.cli import COMMANDS, main
 from verify.record import Cell, exit_code_of, read_record
+from verify.report.terminal import TerminalReporter
 from verify.report.view import cell_note
 from verify.runs import RunFolder
 
@@ -94,7 +95,7 @@ class Harness(types.ModuleType):
         for message in self.problems:
             listener.problem(message)
         for judged in self.claims:
-            listener.progress(judged.name, 1, 2)
+            listener.progress(judged.target or judged.name, 1, 2)
             listener.finished(judged)
         if self.ends_with:
             raise self.ends_with
@@ -126,7 +127,7 @@ def harness(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "verify.session", fake)
     monkeypatch.setattr(verify, "session", fake, raising=False)
     monkeypatch.chdir(tmp_path)
-    for name in ("NO_COLOR", "FORCE_COLOR", "VERIFY_TRACEBACK", "COLUMNS"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "VERIFY_TRACEBACK", "COLUMNS", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
     return fake
 
@@ -338,6 +339,16 @@ def test_color(harness, capsys, monkeypatch):
     )  # the same without colour
 
 
+def test_a_narrow_terminal(harness, capsys, monkeypatch):
+    """Rules are as wide as it is; lines to paste are never broken by us."""
+    monkeypatch.setenv("COLUMNS", "30")
+    harness.claims = (WRONG,)
+    assert typed("run --color always") == 1
+    lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    assert {len(line) for line in lines if line.startswith("=")} == {30}
+    assert any(line.startswith("FAILED path.py::ridge_gradient - wrong: is exactly") for line in lines)
+
+
 def test_names_cannot_drive_the_terminal(harness, capsys):
     harness.claims = (claim("wrong", "[bold]f\x1b[2J:smile:", reason="\x1b]0;title\x07 [red]x[/red]"),)
     typed("run --color never")
@@ -486,7 +497,7 @@ def test_diff(harness, capsys):
     assert typed(f"diff {old.path} {new.path}") == 1
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines() if not line.startswith(" ")] == [
-        "broken", "fixed", "new", "changed", "old:", "new:",
+        "broken", "fixed", "new", "changed", "old:", "new:", "times",
     ]  # fmt: skip
     assert "broken   m.py::b\n    old: agrees\n    new: wrong: the formula is wrong\n" in out
     assert typed(f"diff {new.path} {new.path}") == 0
@@ -546,3 +557,12 @@ def test_a_reader_that_leaves(tmp_path):
     show = f"{sys.executable} -m verify show -o {tmp_path} | head -1"
     done = subprocess.run(["bash", "-c", show], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "jax: 0.10.2\n" and done.stderr == ""
+
+
+def test_a_claim_that_is_done_is_no_longer_under_way():
+    """Else the bar would run ahead, and the time left would be too short."""
+    reporter = TerminalReporter("never", -1)
+    reporter.progress(AGREES.target, 1, 2)
+    assert reporter._underway == {AGREES.target: 0.5}
+    reporter.finished(AGREES)
+    assert reporter._underway == {}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.verify.records import AGREES, EXAMPLE, HALF, WRONG, claim, claims, record, records
-from verify.explain import brief, clean, number
+from verify.numerals import brief, clean, number
 from verify.record import (
     Cell,
     ClaimRecord,

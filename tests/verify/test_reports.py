@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.verify.records import AGREES, EXAMPLE, HALF, WRONG, claim, record, records
+from verify.entries import MOST_TABULATED, Entry, comparison
 from verify.explain import MEANINGS, SYMBOLS
 from verify.record import Cell, Counterexample
-from verify.report.html import Entry, comparison, html_report
+from verify.report.html import html_report
 from verify.report.junit import junit_report
 from verify.report.markdown import markdown_report
 from verify.report.view import duration, shares, spreads, summary_line, worst_first
@@ -101,7 +102,7 @@ def test_where_the_cases_went():
 
 def test_the_page():
     page = Page(html_report(RUN))
-    assert "script" not in page.tags and "link" not in page.tags and "img" not in page.tags
+    assert page.tags.count("script") == 1 and "link" not in page.tags and "img" not in page.tags
     assert not [
         v for name, v in page.attributes if name in ("src", "href", "onclick") and not v.startswith("#")
     ]
@@ -131,8 +132,7 @@ def test_names_are_escaped():
         hostile, problems=(HOSTILE,), environment={HOSTILE: HOSTILE}, argv=(HOSTILE,), started=HOSTILE
     )
     page = Page(html_report(run))
-    assert "script" not in page.tags and HOSTILE in page.text
-    assert "<script" not in html_report(run)
+    assert page.tags.count("script") == 1 and html_report(run).count("<script") == 1 and HOSTILE in page.text
     markdown = markdown_report(run)
     fenced = re.sub(r"(?s)^(`{3,}).*?^\1$|^    .*?$", "", markdown, flags=re.M)
     assert "<script" not in fenced.replace("\\<", "")
@@ -151,7 +151,7 @@ def test_large_arrays_do_not_make_large_pages():
     big = np.arange(10**6, dtype=np.float32).reshape(1000, 1000)
     run = record(replace(WRONG, counterexample=Counterexample("a", {}, "float32", {"x": big}, big, big, big)))
     assert (
-        len(html_report(run)) < 20_000
+        len(html_report(run)) < 30_000
         and len(markdown_report(run)) < 5_000
         and len(junit_report(run)) < 5_000
     )
@@ -179,7 +179,10 @@ def test_entries_side_by_side():
         "W[0]", "b",
     ]  # fmt: skip
     assert comparison(replace(EXAMPLE, hand=[1.0])) == []  # other shapes: nothing to set side by side
-    assert comparison(replace(EXAMPLE, hand=np.ones(200), reference=np.ones(200), oracle=np.ones(200))) == []
+    hand = np.ones(200)
+    hand[[7, 150]] = 2.0, 3.0
+    many = comparison(replace(EXAMPLE, hand=hand, reference=np.ones(200), oracle=np.ones(200)))
+    assert len(many) == MOST_TABULATED and [e.name for e in many[:2]] == ["[150]", "[7]"]
 
 
 # Markdown and JUnit
@@ -187,7 +190,8 @@ def test_entries_side_by_side():
 
 def test_markdown():
     text = markdown_report(RUN)
-    assert text.startswith(f"# {summary_line(RUN)}\n\nExit code 1, seed 7, 2025-01-07T10:15:30+00:00.\n")
+    first = r"ridge\_gradient is wrong: is exactly 1/2 of the gradient, on all 4,000 cases: a factor 2 is missing"
+    assert text.startswith(f"# {summary_line(RUN)}\n\n{first}\n\nExit code 1, seed 7, 2025-01-07T10:15:30+00:00.\n")
     assert f"### path.py::ridge\\_gradient\n\n```\n{WRONG}\n```\n" in text
     assert (
         "| ✓ | softmax\\_gradient | agrees | vjp | 40,000 | 9,000 | 96 to 4,096 | 1e-9 | 2 of 3 |  |" in text

@@ -116,6 +116,7 @@ def extended(draw):
     return bits.view(dtype)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["file", "inputs/params[0].W", "a.npy", "δ", ""]), native | extended())
 )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from verify.options import RUN, Parser, add_color, add_output
 
 if TYPE_CHECKING:
-    from verify.record import ClaimRecord, Record
+    from verify.differences import Change
+
+SLOWEST = 5
 
 
 def parser() -> Parser:
@@ -26,55 +28,39 @@ def parser() -> Parser:
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify.commands.show import read_run
-    from verify.explain import clip, headline
+    from verify.differences import compared, times
+    from verify.numerals import count
     from verify.report.terminal import Lines
-    from verify.report.view import summary_line, target
+    from verify.report.view import summary_line
 
     old, new = (read_run(name, parsed.output)[0] for name in (parsed.old, parsed.new))
     lines = Lines(parsed.color)
-    changes = differences(old, new)
-    for change, before, after in changes:
-        texts = [clip(headline(c), 200) if c is not None else "absent" for c in (before, after)]
-        name = next(target(c) for c in (after, before) if c is not None)
-        lines.line((f"{change:<8}", _STYLES[change]), f" {name}")
-        lines.line(f"    old: {texts[0]}")
-        lines.line(f"    new: {texts[1]}")
+    found = compared(old, new)
+    for change in found.changes:
+        lines.line((f"{change.kind:<8}", _STYLES[change.kind]), f" {change.target}")
+        for text in _told(change):
+            lines.line(f"    {text}")
     lines.line("old: " + summary_line(old))
     lines.line("new: " + summary_line(new))
-    if not changes:
+    if not found.changes:
         lines.line("no verdict or diagnosis changed")
-    return 1 if any(change == "broken" for change, _, _ in changes) else 0
+    if found.noise:
+        lines.line(f"{count(found.noise, 'claim')} within noise, {found.same:,} to the last digit the same")
+    for text in times(old, new, SLOWEST):
+        lines.line(text)
+    return 1 if any(change.kind == "broken" for change in found.changes) else 0
 
 
-_STYLES = {"broken": "bold red", "fixed": "green", "new": "cyan", "gone": "yellow", "changed": "cyan"}
+_STYLES = {
+    "broken": "bold red", "worse": "yellow", "fixed": "green", "new": "cyan", "gone": "yellow", "changed": "cyan",
+}  # fmt: skip
 
 
-def differences(old: Record, new: Record) -> list[tuple[str, ClaimRecord | None, ClaimRecord | None]]:
-    """Claims that changed: ``broken`` (fails now), ``fixed``, ``new``, ``gone``, ``changed`` in its words."""
-    before = {_key(claim): claim for claim in old.claims}
-    after = {_key(claim): claim for claim in new.claims}
-    found = []
-    for key in dict.fromkeys([*before, *after]):
-        change = _change(old, before.get(key), new, after.get(key))
-        if change:
-            found.append((change, before.get(key), after.get(key)))
-    return sorted(found, key=lambda item: list(_STYLES).index(item[0]))
+def _told(change: Change) -> list[str]:
+    from verify.explain import headline
+    from verify.numerals import clip
 
-
-def _key(claim: ClaimRecord) -> tuple[str, ...]:
-    return claim.module, claim.name, claim.relation, claim.form or ""
-
-
-def _change(old: Record, before: ClaimRecord | None, new: Record, after: ClaimRecord | None) -> str | None:
-    if after is None:
-        return "gone"
-    if before is None:
-        return "new" if new.passes(after) else "broken"
-    if old.passes(before) != new.passes(after):
-        return "fixed" if new.passes(after) else "broken"
-    return None if _finding(before) == _finding(after) else "changed"
-
-
-def _finding(claim: ClaimRecord) -> tuple[str | None, ...]:
-    diagnosis = claim.diagnosis
-    return claim.verdict, claim.expected, diagnosis and diagnosis.kind, diagnosis and diagnosis.value
+    if change.cells:
+        return list(change.cells)
+    texts = [clip(headline(c), 200) if c is not None else "absent" for c in (change.before, change.after)]
+    return [f"old: {texts[0]}", f"new: {texts[1]}"]

@@ -18,7 +18,7 @@ def parser() -> Parser:
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify import session
-    from verify.explain import clean, count
+    from verify.numerals import clean, count
     from verify.record import BAD_USAGE, NOTHING_RAN
     from verify.report.terminal import Lines
     from verify.report.view import aligned

@@ -38,7 +38,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
 
 def replay_lines(replayed: Any) -> Iterator[str]:
     """The case, then for every output its entries in a table."""
-    from verify.explain import brief
+    from verify.numerals import brief
     from verify.report.view import aligned
 
     dims = ", ".join(f"{name} = {size}" for name, size in replayed.dims.items())
@@ -54,7 +54,7 @@ def _side_by_side(name: str, *sides: Mapping[str, Any]) -> Iterator[str]:
     """One output: a row an entry, those that differ most if there are many."""
     import numpy as np
 
-    from verify.explain import number, small
+    from verify.numerals import number, small
     from verify.report.view import aligned
 
     arrays = [np.asarray(side[name]) if name in side else None for side in sides]

@@ -7,9 +7,11 @@ import secrets
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from verify.options import (
     BACKENDS,
@@ -25,6 +27,10 @@ from verify.options import (
     some_of,
     whole,
 )
+
+if TYPE_CHECKING:
+    from verify.record import Record
+    from verify.report.terminal import TerminalReporter
 
 EXIT_CODES = """\
 exit codes: 0 every claim passes, 1 some claim is wrong, inaccurate or error (or not what expect= says),
@@ -72,6 +78,7 @@ def parser() -> Parser:
     add_output(reports)
     reports.add_argument("--json", metavar="FILE", help="write the record there, too")
     reports.add_argument("--junit", metavar="FILE", help="write a JUnit XML report")
+    reports.add_argument("--keep", type=whole(1), metavar="N", help="keep the last N runs only (default: all)")
     add_color(reports)
     reports.add_argument("-q", dest="quiet", action="count", default=0, help="only failures and the summary")
     reports.add_argument("-v", dest="verbose", action="count", default=0, help="a line for every claim")
@@ -79,8 +86,7 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify.record import INTERNAL_ERROR, write_record
-    from verify.report.junit import write_junit
+    from verify.record import INTERNAL_ERROR
     from verify.report.terminal import TerminalReporter
     from verify.team import leads
 
@@ -88,16 +94,60 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
         check_writable(path)
     quiet = parsed.quiet + (1 if parsed.distributed and not leads(os.environ) else 0)
     reporter = TerminalReporter(parsed.color, parsed.verbose - quiet, parsed.strict)
-    record = judged(options_of(parsed, argv), reporter)
-    reporter.summary(record)
-    written = True
+    with github_step() as on_github:
+        record = judged(options_of(parsed, argv), reporter)
+        reporter.summary(record)
+    written = [_written(write, path) for write, path in _reports(record, parsed, reporter)]
+    if on_github:
+        written.append(_told_github(record))
+    return record.exit_code or (0 if all(written) else INTERNAL_ERROR)
+
+
+def _reports(
+    record: Record, parsed: Namespace, reporter: TerminalReporter
+) -> Iterator[tuple[Callable[[], object], str]]:
+    """What is written when a run has ended, and where."""
+    from verify.record import write_record
+    from verify.report.index import write_index
+    from verify.report.junit import write_junit
+    from verify.runs import prune
+
     if POST in parsed.targets:
-        written &= _written(lambda: _publish(record, Path(parsed.output) / "post", reporter), parsed.output)
+        yield lambda: _publish(record, Path(parsed.output) / "post", reporter), parsed.output
     if parsed.json:
-        written &= _written(lambda: write_record(record, parsed.json), parsed.json)
+        yield lambda: write_record(record, parsed.json), parsed.json
     if parsed.junit:
-        written &= _written(lambda: write_junit(record, parsed.junit), parsed.junit)
-    return record.exit_code or (0 if written else INTERNAL_ERROR)
+        yield lambda: write_junit(record, parsed.junit), parsed.junit
+    if reporter.header.get("folder") and os.path.isdir(parsed.output):
+        if parsed.keep:
+            yield lambda: prune(parsed.output, parsed.keep), parsed.output
+        yield lambda: write_index(parsed.output), parsed.output
+
+
+@contextmanager
+def github_step() -> Iterator[bool]:
+    """In a step of GitHub Actions: nothing that a user's file prints is taken for a command of the workflow."""
+    from verify.report.github import on_github, silence
+
+    if not on_github():
+        yield False
+        return
+    quiet = silence()
+    print(quiet.stop, flush=True)
+    try:
+        yield True
+    finally:
+        sys.stderr.flush()
+        print(quiet.resume, flush=True)
+
+
+def _told_github(record: Record) -> bool:
+    from verify.report.github import annotated, write_summary
+
+    for line in annotated(record, os.environ.get("GITHUB_WORKSPACE", os.getcwd())):
+        print(line)
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    return not path or _written(lambda: write_summary(record, path), path)
 
 
 def options_of(parsed: Namespace, argv: list[str]):
@@ -175,10 +225,15 @@ def check_writable(path: str | None) -> None:
         raise BadUsage(f"{path}: cannot be written: permission denied")
 
 
-def _written(write: Callable[[], None], path: str) -> bool:
+def _written(write: Callable[[], object], path: str) -> bool:
+    from verify.runs import ReportsError
+
     try:
         write()
     except OSError as error:
         print(f"verify: {path}: cannot be written: {error.strerror or error}", file=sys.stderr)
+        return False
+    except ReportsError as error:
+        print(f"verify: {error}", file=sys.stderr)
         return False
     return True

@@ -1,35 +1,31 @@
-"""The report as HTML: one file that opens offline, in light and dark, and reads without JavaScript."""
+"""The report as HTML: one file that opens offline, in light and dark, and reads without JavaScript.
+
+Its content security policy lets the browser run the one script that is part of the page, known by its hash, and load
+nothing at all: what a user's file says cannot do anything, even if it were not escaped.
+"""
 
 from __future__ import annotations
 
-import math
-import sys
+import base64
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verify.explain import (
-    MEANINGS,
-    SYMBOLS,
-    cell_name,
-    clean,
-    explain,
-    is_complex,
-    number,
-    plain,
-    sentence,
-    size,
-    small,
-)
-from verify.record import Cell, ClaimRecord, Counterexample, Record
+from verify.entries import MOST_TABULATED, comparison
+from verify.explain import MEANINGS, SYMBOLS, cell_name, effort, explain, place, sentence
+from verify.numerals import brief, clean, size, small
+from verify.record import DID_NOT_RUN, Cell, ClaimRecord, Record
+from verify.report.plots import Plot, plots_of
 from verify.report.view import (
     by_column,
     cell_note,
     columns,
-    doubtful,
     environment_rows,
     failing,
+    four_numbers,
+    opening,
     shares,
     spreads,
     summary_line,
@@ -39,11 +35,14 @@ from verify.report.view import (
 )
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 MOST_OPEN = 10
 """Further failing claims are folded, so that a page of many failures can be overlooked."""
-MOST_TABULATED = 100
+MOST_PLOTTED = 30
+"""Plots are a few dozen kilobytes a claim: a page of a thousand failures shows those of the first."""
+MOST_DETAILED = 100
+"""Of further claims the cells and the text to paste are left to ``verify show``."""
 
 
 @dataclass(frozen=True)
@@ -51,44 +50,64 @@ class MatrixRow:
     claim: ClaimRecord
     passes: bool
     cells: tuple[Cell | None, ...]
+    anchor: str | None
+    """Where on the page there is more of it."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One entry of a counterexample's output."""
-
-    name: str
-    hand: str
-    reference: str
-    oracle: str
-    difference: str
-    stands_out: bool
+class Detail:
+    claim: ClaimRecord
+    anchor: str
+    whole: bool
+    plots: tuple[Plot, ...]
 
 
 def html_report(record: Record) -> str:
     """The whole page."""
     names = columns(record)
-    rows = [_row(record, claim, names) for claim in worst_first(record)]
+    failed = failing(record)
+    noted = [c for c in worst_first(record) if record.passes(c) and (c.verdict != "agrees" or c.notes)]
+    anchors = {id(c): f"claim-{i}" for i, c in enumerate((*failed, *noted), start=1)}
+
+    def detailed(claims: list[ClaimRecord]) -> list[Detail]:
+        return [
+            Detail(c, anchors[id(c)], i < MOST_DETAILED,
+                   tuple(plots_of(c.figures)) if c.figures is not None and i < MOST_PLOTTED else ())
+            for i, c in enumerate(claims)
+        ]  # fmt: skip
+
     return _template().render(
         record=record,
         title=summary_line(record),
+        opening=opening(record),
+        numbers=four_numbers(record),
         summary=record.summary,
-        failing=failing(record),
-        noted=[row.claim for row in rows if row.passes and _has_more(row.claim)],
+        failing=detailed(failed),
+        noted=detailed(noted),
         most_open=MOST_OPEN,
+        most_tabulated=MOST_TABULATED,
         columns=[name.split() for name in names],
-        rows=rows,
+        rows=[_row(record, claim, names, anchors.get(id(claim))) for claim in worst_first(record)],
         shares=shares(record),
         spreads=spreads(record),
         data={name: environment_rows(facts) for name, facts in record.data.items()},
         environment=environment_rows(record.environment),
         symbols={word: pair[0] for word, pair in SYMBOLS.items()},
         meanings=MEANINGS,
+        style=part("report.css"),
+        script=part("report.js"),
+        script_hash=_hash(part("report.js")),
     )
 
 
 @cache
 def _template() -> Template:
+    return environment_of_templates().from_string(part("report.html"))
+
+
+@cache
+def environment_of_templates() -> Environment:
+    """jinja2 with everything escaped, and what reports write with."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -98,73 +117,34 @@ def _template() -> Template:
         "clean": clean,
         "small": small,
         "size": size,
+        "brief": brief,
         "target": target,
+        "place": place,
+        "effort": effort,
         "sentence": sentence,
         "explain": explain,
         "cell_name": cell_name,
         "cell_note": cell_note,
         "comparison": comparison,
-        "doubtful": doubtful,
+        "ran": lambda cells: [c for c in cells if c.verdict not in DID_NOT_RUN],
         "verdict_counts": verdict_counts,
     }
-    return environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+    return environment
 
 
-def _row(record: Record, claim: ClaimRecord, names: list[str]) -> MatrixRow:
+@cache
+def part(name: str) -> Any:
+    """A file beside this one, to be put in a page as it is."""
+    from markupsafe import Markup
+
+    return Markup(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+
+
+def _hash(script: str) -> str:
+    """The script as the policy names it."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _row(record: Record, claim: ClaimRecord, names: list[str], anchor: str | None) -> MatrixRow:
     cells = by_column(claim)
-    return MatrixRow(claim, record.passes(claim), tuple(cells.get(name) for name in names))
-
-
-def _has_more(claim: ClaimRecord) -> bool:
-    return claim.verdict != "agrees" or bool(claim.notes)
-
-
-def comparison(example: Counterexample) -> list[Entry]:
-    """Entries of hand, reference and oracle side by side, where they are few."""
-    sides = [_entries(plain(value)) for value in (example.hand, example.reference, example.oracle)]
-    hand, reference, oracle = sides
-    if hand is None or reference is None or oracle is None or len(hand) > MOST_TABULATED:
-        return []
-    if not hand.keys() == reference.keys() == oracle.keys():
-        return []
-    gaps = {name: _gap(hand[name], oracle[name], reference[name]) for name in hand}
-    largest = max(gaps.values(), default=0.0)
-    return [
-        Entry(
-            name,
-            *(number(side[name], example.dtype) for side in (hand, reference, oracle)),
-            difference=small(gap),
-            stands_out=gap > 0 and gap >= largest / 1000,
-        )
-        for name, gap in gaps.items()
-    ]
-
-
-def _gap(hand: Any, *truths: Any) -> float:
-    """The relative difference of ``hand`` from the first that is a number; infinite where only one is."""
-    truth = next((x for x in truths if x == x and x != "nan"), truths[0])
-    try:
-        gap = abs(_value(hand) - _value(truth)) / max(abs(_value(truth)), sys.float_info.min)
-    except (TypeError, ValueError, OverflowError):
-        return 0.0 if hand == truth else math.inf
-    return 0.0 if hand == truth else math.inf if math.isnan(gap) else gap
-
-
-def _value(x: Any) -> complex:
-    return complex(float(x["re"]), float(x["im"])) if isinstance(x, dict) else complex(x)
-
-
-def _entries(value: Any, name: str = "") -> dict[str, Any] | None:
-    """The entries of a nested list by index, None where it was abbreviated."""
-    if not isinstance(value, list | dict) or is_complex(value):
-        return {name or "value": value}
-    if isinstance(value, dict) and "first" in value:
-        return None
-    parts = value.items() if isinstance(value, dict) else ((f"[{i}]", item) for i, item in enumerate(value))
-    entries: dict[str, Any] = {}
-    for key, item in parts:
-        inner = _entries(item, f"{name}{key}")
-        if inner is None:
-            return None
-        entries |= inner
-    return entries
+    return MatrixRow(claim, record.passes(claim), tuple(cells.get(name) for name in names), anchor)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from verify.explain import SYMBOLS, cell_name, clean, explain, sentence, size, small
+from verify.explain import SYMBOLS, cell_name, explain, sentence
+from verify.numerals import clean, size, small
 from verify.record import ClaimRecord, Record
 from verify.report.view import (
     cell_note,
     doubtful,
     environment_rows,
     failing,
+    opening,
     shares,
     spreads,
     summary_line,
@@ -31,9 +33,9 @@ def markdown_report(record: Record) -> str:
 def _lines(record: Record) -> Iterator[str]:
     failed = failing(record)
     yield f"# {summary_line(record)}"
-    yield ""
+    yield from ("", _text(opening(record)), "")
     yield f"Exit code {record.exit_code}, seed {record.seed}, {_text(record.started or 'time not recorded')}."
-    yield from ("", f"    {clean(' '.join(record.argv))}") if record.argv else ()
+    yield from ("", f"    {' '.join(clean(' '.join(record.argv)).split())}") if record.argv else ()
     if record.problems:
         yield from ("", "## Problems", "")
         yield from (f"- {_text(message)}" for message in record.problems)
@@ -84,6 +86,10 @@ def _claim_row(claim: ClaimRecord) -> tuple[str, ...]:
 def _detail(claim: ClaimRecord) -> Iterator[str]:
     yield from ("", f"### {_text(target(claim))}", "")
     yield from _fenced(explain(claim))
+    if claim.source:
+        yield from ("", *_fenced(claim.source.code, "python"))
+    if claim.source and claim.source.derivation:
+        yield from ("", "Derivation:", "", *_fenced(claim.source.derivation))
     evidence = [d for d in claim.diagnoses or (claim.diagnosis,) if d and d.evidence]
     yield from ("",) if evidence else ()
     yield from (f"- {d.kind}: {_text(d.evidence or '')}" for d in evidence)
@@ -94,10 +100,11 @@ def _detail(claim: ClaimRecord) -> Iterator[str]:
         )
 
 
-def _fenced(text: str) -> tuple[str, str, str]:
+def _fenced(text: str, language: str = "") -> tuple[str, str, str]:
+    text = clean(text)
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return fence, text, fence
+    return fence + language, text, fence
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -113,4 +120,4 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
 
 def _text(text: str) -> str:
     """Text that Markdown does not interpret, on one line."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(clean(text).split()))
+    return re.sub(r"([\\`*_\[\]<>|#&~])", r"\\\1", " ".join(clean(text).split()))

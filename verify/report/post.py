@@ -16,7 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from verify.explain import SYMBOLS, brief, clean, count
+from verify.explain import SYMBOLS
+from verify.numerals import brief, clean, count
 from verify.record import ClaimRecord, Record
 from verify.serial import write_atomically
 

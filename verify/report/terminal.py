@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from verify.explain import SYMBOLS, brief, cell_name, clean, clip, count, explain, headline, sentence, small
+from verify.explain import SYMBOLS, cell_name, explain, headline, sentence
+from verify.numerals import brief, clean, clip, count, small
 from verify.record import Cell, ClaimRecord, Record
 from verify.report.view import (
     aligned,
@@ -109,7 +110,7 @@ class TerminalReporter(Lines):
 
     def finished(self, claim: ClaimRecord) -> None:
         self.claims.append(claim)
-        self._underway.pop(claim.name, None)
+        self._underway.pop(target(claim), None)
         if self.verbosity >= 1 or (self.verbosity == 0 and not self._passes(claim)):
             self._claim_line(claim)
         self._update(claim.name)

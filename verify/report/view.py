@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from verify.explain import cell_name, count, size, small
+from verify.explain import cell_name, sentence
+from verify.numerals import clip, count, size, small
 from verify.record import DID_NOT_RUN, WORST_FIRST, Cell, CellVerdict, ClaimRecord, Record
 
 _NUMBERED = {"agrees": ("agrees", "agree"), "reference_wrong": ("reference wrong", "reference wrong")}
@@ -34,6 +35,32 @@ def _counted(n: int, verdict: str, expected: bool, ok: bool) -> str:
     return f"{n} {singular if n == 1 else plural}" + (
         "" if not expected else " as expected" if ok else " unexpectedly"
     )
+
+
+def opening(record: Record) -> str:
+    """What is wrong, in one sentence: the first thing that a reader wants to know."""
+    failed = failing(record)
+    if not record.claims:
+        return "Nothing was judged."
+    if not failed:
+        passed = "the claim passes" if len(record.claims) == 1 else f"all {len(record.claims):,} claims pass"
+        return f"{passed[0].upper()}{passed[1:]}." + (" But there were problems." if record.problems else "")
+    first = failed[0]
+    said = clip(sentence(first) or first.verdict, 220)
+    if len(failed) == 1:
+        return f"{first.name} is {first.verdict.replace('_', ' ')}: {said}"
+    return f"{len(failed):,} of {len(record.claims):,} claims fail. First {first.name}, {first.verdict}: {said}"
+
+
+def four_numbers(record: Record) -> list[tuple[str, str]]:
+    """How much failed, how much was tried, and how small a mistake would have been seen in every claim."""
+    visible = [c.smallest_visible_error for c in record.claims if c.smallest_visible_error is not None]
+    return [
+        (f"{len(failing(record)):,} of {len(record.claims):,}", "claims fail"),
+        (f"{sum(c.cases for c in record.claims):,}", "cases"),
+        (f"{sum(c.fresh_shapes for c in record.claims):,}", "fresh shapes"),
+        (small(max(visible)) if visible else "none", "relative error in one entry that every claim would have shown"),
+    ]
 
 
 def duration(seconds: float) -> str:
