@@ -53,6 +53,8 @@ TOLD = 60
 """Cases that a condition on such results must hold for."""
 SEARCHED, FEW_LOST = 600, 6
 """Cases among which further ones without a right digit are looked for, until there are so many."""
+CALLING_BACK, FEWEST_CALLING_BACK = 16, 12
+"""Where each evaluation calls back into Python, and may take difference quotients, cases are so many times fewer."""
 _SIZES_CLASH = re.compile(r"shape|dimension|broadcast|size|ndim|rank|axis|axes", re.IGNORECASE)
 
 
@@ -179,6 +181,8 @@ class _Judging:
     def _numpy_cell(self, engine: Engine, dtype: str) -> None:
         count = self.budget.cases or CASES * len(DTYPES)
         share = max(1, count // len(self._dtypes(engine)))
+        if engine.formula(engine.case(0, dtype)).calls_back:
+            share = max(FEWEST_CALLING_BACK, share // CALLING_BACK)
         try:
             done = sum(c.cases for c in self.cells)
             seen = breadth(engine, dtype, share, self._out_of_time, lambda cases: self.report(done + cases))

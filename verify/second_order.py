@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from handgrad.claims import Claim
-from verify.relations import call_of, partition
+from verify.relations import call_of, partition, static_names
+from verify.undifferentiable import pulled_back
 
 DIFFERENTIATED = ", differentiated once more"
 
@@ -29,29 +30,42 @@ def may_be_differentiated(claim: Claim) -> bool:
 
 def differentiated(claim: Claim) -> Claim:
     """The claim that the derivative of the rule's derivative is that of the primal's."""
+    static = static_names(claim.hand, claim.reference)
     return replace(
         claim,
         name=claim.name + DIFFERENTIATED,
         relation="second_order",
-        hand=_slope(claim.hand),
-        reference=_slope(claim.reference),
+        hand=_slope(claim.hand, static, lambda f, x: jax.grad(f)(x)),
+        reference=_slope(claim.reference, static, _gradient),
     )
 
 
-def _slope(function: Callable[..., Any]) -> Callable[..., Any]:
+def _gradient(function: Callable[..., Any], point: list[Any]) -> Any:
+    """As ``jax.grad``, of a primal that need not have a reverse mode."""
+    one = jnp.ones((), jax.eval_shape(function, point).dtype)
+    return pulled_back(function, point, one, quotients=False)[1]
+
+
+def _slope(
+    function: Callable[..., Any],
+    static: frozenset[str],
+    differentiate: Callable[[Callable[..., Any], list[Any]], Any],
+) -> Callable[..., Any]:
     """The derivative of <weights, function> in every inexact argument, as a function of the same arguments."""
     call, signature = call_of(function), inspect.signature(function)
 
     def slope(*values: Any, **named: Any) -> tuple[Any, ...]:
         bound = signature.bind(*values, **named)
         bound.apply_defaults()
-        moving, rebuild = partition(dict(bound.arguments))
+        fixed = {k: v for k, v in bound.arguments.items() if k in static}
+        moving, rebuild = partition({k: v for k, v in bound.arguments.items() if k not in static})
 
         def weighed(moving: list[Any]) -> Any:
-            outputs, _ = partition(call(rebuild(moving)))
+            changed = rebuild(moving)
+            outputs, _ = partition(call({k: fixed.get(k, changed.get(k)) for k in bound.arguments}))
             return sum((jnp.real(jnp.vdot(_weights(x), x)) for x in outputs), start=jnp.zeros(()))
 
-        return tuple(jax.grad(weighed)(moving))
+        return tuple(differentiate(weighed, moving))
 
     functools.update_wrapper(slope, inspect.unwrap(function))
     slope.nondiff_argnums = getattr(function, "nondiff_argnums", ())  # type: ignore[attr-defined]

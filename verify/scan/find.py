@@ -1,0 +1,204 @@
+"""Finding rules: the objects that hold one, in the modules of a package, and what makes them inside functions."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from handgrad.claims import source_of
+from verify.scan.found import Place, Unreachable
+
+DEPTH = 5
+"""Wrappers looked through: jit of partial of a method of ..."""
+WORDS = ("custom_jvp", "custom_vjp", "custom_gradient")
+_GRADIENT_FILE = "custom_derivatives.py"
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """A rule as found, and the primal that it must be the derivative of."""
+
+    rule: Callable[..., Any]
+    primal: Callable[..., Any]
+    relation: str
+    module: str
+
+
+def rules_in(module: types.ModuleType) -> Iterator[tuple[str, Rule]]:
+    """The rules that a module defines or holds, private ones and those of its classes included."""
+    for name, thing in list(vars(module).items()):
+        if isinstance(thing, types.ModuleType) or name.startswith("__"):
+            continue
+        if isinstance(thing, type):
+            if thing.__module__ == module.__name__:
+                yield from _in_class(name, thing)
+        elif isinstance(thing, dict | list | tuple) and type(thing) in (dict, list, tuple):
+            for key, item in thing.items() if isinstance(thing, dict) else enumerate(thing):
+                if (rule := rule_within(item)) is not None:
+                    yield f"{name}[{key!r}]", rule
+        elif (rule := rule_within(thing)) is not None:
+            yield name, rule
+
+
+def _in_class(path: str, cls: type) -> Iterator[tuple[str, Rule]]:
+    for name, thing in list(vars(cls).items()):
+        if isinstance(thing, type) and thing.__qualname__.startswith(f"{cls.__qualname__}."):
+            yield from _in_class(f"{path}.{name}", thing)
+        elif not name.startswith("__") or name == "__call__":
+            if (rule := rule_within(thing)) is not None:
+                yield f"{path}.{name}", rule
+
+
+def at(module: types.ModuleType, path: str) -> Rule | None:
+    """The rule at a path."""
+    return next((rule for name, rule in rules_in(module) if name == path), None)
+
+
+def rule_within(thing: Any, depth: int = DEPTH) -> Rule | None:
+    """The rule that an object is, or wraps: under jit, partial, staticmethod, a decorator's closure."""
+    if depth == 0 or thing is None:
+        return None
+    kind = "custom_vjp" if isinstance(thing, jax.custom_vjp) else "custom_jvp" if isinstance(thing, jax.custom_jvp) else ""
+    if kind:
+        primal = thing.fun
+        return Rule(thing, primal, kind, _module_of(primal))
+    if (filtered := _filtered(thing)) is not None:
+        return filtered
+    if (gradient := _custom_gradient(thing)) is not None:
+        return gradient
+    for inner in _wrapped(thing):
+        if (found := rule_within(inner, depth - 1)) is not None:
+            return found
+    return None
+
+
+def _wrapped(thing: Any) -> Iterator[Any]:
+    if isinstance(thing, staticmethod | classmethod | types.MethodType):
+        yield thing.__func__
+    elif isinstance(thing, functools.partial):
+        yield thing.func
+    elif isinstance(thing, property):
+        yield thing.fget
+    elif isinstance(thing, types.FunctionType):
+        if "__wrapped__" in thing.__dict__:
+            yield thing.__wrapped__
+            for cell in thing.__closure__ or ():  # a decorator that keeps the rule beside what it was made from
+                content = _content(cell)
+                if isinstance(content, jax.custom_vjp | jax.custom_jvp):
+                    yield content
+    elif callable(thing) and not isinstance(thing, type):
+        for name in ("__wrapped__", "func", "fun", "_func", "__func__"):
+            try:
+                inner = inspect.getattr_static(thing, name, None)
+                inner = getattr(thing, name, None) if inner is not None or name == "__wrapped__" else None
+            except Exception:  # an object whose attributes raise is none of ours
+                inner = None
+            if inner is not None and inner is not thing:
+                yield inner
+        if type(thing).__name__ == "ufunc":
+            yield from (v for v in vars(thing).values() if callable(v)) if hasattr(thing, "__dict__") else ()
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _filtered(thing: Any) -> Rule | None:
+    """Equinox's own kinds: the object takes the function's arguments and keeps a rule of their parts."""
+    kind = {"filter_custom_jvp": "custom_jvp", "filter_custom_vjp": "custom_vjp"}.get(type(thing).__name__)
+    if kind is None or type(thing).__module__.partition(".")[0] != "equinox":
+        return None
+    function = thing.fn
+    if kind == "custom_jvp":  # wrapped once more; the function itself is in the closure
+        cells = dict(zip(function.fun.__code__.co_freevars, function.fun.__closure__ or (), strict=True))
+        function = _content(cells["fn"])
+    return Rule(thing, function, kind, _module_of(function))
+
+
+def _custom_gradient(thing: Any) -> Rule | None:
+    """What ``jax.custom_gradient`` returns: a function that makes its rule when it is called."""
+    code = getattr(thing, "__code__", None)
+    if not isinstance(code, types.CodeType) or not code.co_filename.endswith(_GRADIENT_FILE) or "fun" not in code.co_freevars:
+        return None
+    fun = _content(thing.__closure__[code.co_freevars.index("fun")])
+    if not callable(fun):
+        return None
+
+    @functools.wraps(fun)
+    def primal(*args: Any, **kwargs: Any) -> Any:
+        return fun(*args, **kwargs)[0]
+
+    return Rule(thing, primal, "custom_vjp", _module_of(fun))
+
+
+def _module_of(function: Any) -> str:
+    return getattr(function, "__module__", None) or ""
+
+
+class Collected:
+    """Rules by object: one that several modules hold is listed where it was defined."""
+
+    def __init__(self, package: str):
+        self.package = package
+        self.places: dict[int, list[Place]] = {}
+        self.kept: list[Any] = []  # an id must not be used twice
+
+    def add(self, module: types.ModuleType) -> None:
+        for path, rule in rules_in(module):
+            home = rule.module or module.__name__
+            if not f"{home}.".startswith(f"{self.package}."):
+                continue
+            file, line = source_of(rule.primal)
+            self.kept.append(rule.rule)
+            self.places.setdefault(id(rule.rule), []).append(Place(module.__name__, path, file, line))
+
+    def found(self) -> tuple[Place, ...]:
+        best = {}
+        for key, places in self.places.items():
+            home = next(r for r in self.kept if id(r) == key)
+            module = _module_of(getattr(home, "fun", home))
+            best[key] = min(places, key=lambda p: (p.module != module, "[" in p.path, len(p.path)))
+        return tuple(sorted(best.values(), key=lambda p: (p.module, p.line, p.path)))
+
+
+def unreachable_in(module: str, file: str) -> list[Unreachable]:
+    """Functions in whose body a rule is made, as the source tells."""
+    try:
+        tree = ast.parse(Path(file).read_text("utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return []
+    found: list[Unreachable] = []
+
+    def names(node: ast.AST) -> bool:
+        return any(
+            (isinstance(n, ast.Name) and n.id in WORDS) or (isinstance(n, ast.Attribute) and n.attr in WORDS)
+            for n in ast.walk(node)
+        )
+
+    def visit(node: ast.AST, outer: tuple[str, ...], inside: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                if inside and any(names(d) for d in child.decorator_list):
+                    found.append(Unreachable(module, child.name, ".".join(outer), file, child.lineno))
+                visit(child, (*outer, child.name), True)
+            elif isinstance(child, ast.ClassDef):
+                visit(child, (*outer, child.name), inside)
+            elif isinstance(child, ast.Call) and inside and names(child.func):
+                found.append(Unreachable(module, "a rule", ".".join(outer), file, child.lineno))
+            else:
+                visit(child, outer, inside)
+
+    visit(tree, (), False)
+    decorated: Mapping[int, Unreachable] = {u.line: u for u in found}
+    return list(decorated.values())
