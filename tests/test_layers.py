@@ -17,6 +17,7 @@ WITHOUT_JAX = [
     "verify.bench.plan", "verify.commands.bench",
     "verify.sweep.measure", "verify.sweep.points", "verify.sweep.tally", "verify.sweep.state", "verify.sweep.judge",
     "verify.sweep.plot", "verify.sweep.report", "verify.commands.sweep",
+    "verify.scan.found", "verify.scan.probe", "verify.report.scan", "verify.commands.scan",
 ]  # fmt: skip
 
 

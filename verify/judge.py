@@ -34,7 +34,7 @@ from verify.intermediates import intermediates_of
 from verify.program import Untranslatable
 from verify.promises import broken_promise
 from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
-from verify.second_order import differentiated, may_be_differentiated
+from verify.second_order import differentiated, may_be_differentiated, slopes_agree
 from verify.shrink import shrink
 from verify.signature import SignatureError
 from verify.sizes import SizeError
@@ -53,6 +53,10 @@ TOLD = 60
 """Cases that a condition on such results must hold for."""
 SEARCHED, FEW_LOST = 600, 6
 """Cases among which further ones without a right digit are looked for, until there are so many."""
+_TANGENT_DTYPE = re.compile(
+    r"Expected (?P<wanted>\w+)(?P<wanted_shape>\[[^]]*\]) \(tangent type of [^)]*\) but got (?P<got>\w+)(?P<shape>\[[^]]*\])"
+)
+"""What JAX says of a rule whose tangent has another dtype than the result."""
 CALLING_BACK, FEWEST_CALLING_BACK = 16, 12
 """Where each evaluation calls back into Python, and may take difference quotients, cases are so many times fewer."""
 _SIZES_CLASH = re.compile(r"shape|dimension|broadcast|size|ndim|rank|axis|axes", re.IGNORECASE)
@@ -219,6 +223,8 @@ class _Judging:
             self._shape_mistake(engine, case, text)
             return "wrong", text
         wrong = seen.found("wrong")
+        if wrong and engine.claim.relation == "second_order":
+            wrong = [(s, e) for s, e in wrong if slopes_agree(engine, s.case)]
         if wrong and not any(e.exact or s.case.plain for s, e in wrong):
             return "unresolved", "differs at extreme values only, where no exact arithmetic could settle who is right"
         if wrong:
@@ -442,6 +448,8 @@ class _Judging:
         """A formula whose sizes clash is wrong; any other exception means that it could not be judged."""
         text = str(error)
         message = f"the hand-written function raised {text}"
+        if (dtypes := _TANGENT_DTYPE.search(text)) and dtypes["wanted_shape"] == dtypes["shape"]:
+            text = f"WrongDtype: gives a tangent of {dtypes['got']} for a result of {dtypes['wanted']}"
         if text.startswith("WrongDtype: "):
             message = f"the hand-written function {text.removeprefix('WrongDtype: ')}"
         kind = text.split(":", 1)[0]

@@ -15,9 +15,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from handgrad.claims import Claim
+from verify.cases import Case
+from verify.comparison import as_wide, differs
+from verify.engine import Engine
 from verify.relations import call_of, partition, static_names
+from verify.trace import precision_of
 from verify.undifferentiable import pulled_back
 
 DIFFERENTIATED = ", differentiated once more"
@@ -38,6 +43,18 @@ def differentiated(claim: Claim) -> Claim:
         hand=_slope(claim.hand, static, lambda f, x: jax.grad(f)(x)),
         reference=_slope(claim.reference, static, _gradient),
     )
+
+
+def slopes_agree(engine: Engine, case: Case) -> bool:
+    """Whether both first derivatives are the same at a case: where ``jax.grad`` of the primal is wrong, or another
+    convention at a kink, what it is differentiated to says nothing of the rule."""
+    with precision_of("float64"):
+        arguments = case.structure.build([jnp.asarray(as_wide(v) if v.dtype.kind not in "iub" else v) for v in case.values])
+        hand, reference = (
+            [as_wide(np.asarray(x)) for x in call(arguments)]
+            for call in (engine.sides.hand_call, engine.sides.reference_call)
+        )
+    return all(not differs(h, r).any() for h, r in zip(hand, reference, strict=True))
 
 
 def _gradient(function: Callable[..., Any], point: list[Any]) -> Any:

@@ -2,7 +2,7 @@
 
     x = 'Float[Array, "m n"] in positive'    an array, as `verify list` prints it
     axis = [0, -1]                           the values of a static option
-    f = { function = "jax.numpy.sin" }       a static option that is a function
+    f = { function = "jax.numpy.sin" }       a static option that is a function; { none = true } is None
     p = { tree = { W = '...', b = '...' } }  a dict of arrays; { items = ['...', '...'] } is a tuple
 """
 
@@ -36,6 +36,8 @@ def described(value: Any, where: str) -> Spec:
         return StaticSpec((value,))
     if isinstance(value, Mapping) and len(value) == 1:
         (kind, content), = value.items()
+        if kind == "none":
+            return StaticSpec((None,))
         if kind == "function" and isinstance(content, str):
             return StaticSpec((_imported(content, where),))
         if kind == "tree" and isinstance(content, Mapping):

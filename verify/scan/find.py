@@ -6,7 +6,7 @@ import ast
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,14 @@ def _filtered(thing: Any) -> Rule | None:
     if kind == "custom_jvp":  # wrapped once more; the function itself is in the closure
         cells = dict(zip(function.fun.__code__.co_freevars, function.fun.__closure__ or (), strict=True))
         function = _content(cells["fn"])
-    return Rule(thing, function, kind, _module_of(function))
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:  # what is passed by name is not differentiated
+        bound = signature.bind(*args, **kwargs)
+        return thing(*bound.args, **bound.kwargs)
+
+    return Rule(called, function, kind, _module_of(function))
 
 
 def _custom_gradient(thing: Any) -> Rule | None:
@@ -191,7 +198,8 @@ def unreachable_in(module: str, file: str) -> list[Unreachable]:
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
                 if inside and any(names(d) for d in child.decorator_list):
                     found.append(Unreachable(module, child.name, ".".join(outer), file, child.lineno))
-                visit(child, (*outer, child.name), True)
+                for statement in child.body:
+                    visit(ast.Module([statement], []), (*outer, child.name), True)
             elif isinstance(child, ast.ClassDef):
                 visit(child, (*outer, child.name), inside)
             elif isinstance(child, ast.Call) and inside and names(child.func):
@@ -200,5 +208,4 @@ def unreachable_in(module: str, file: str) -> list[Unreachable]:
                 visit(child, outer, inside)
 
     visit(tree, (), False)
-    decorated: Mapping[int, Unreachable] = {u.line: u for u in found}
-    return list(decorated.values())
+    return found

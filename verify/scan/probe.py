@@ -27,6 +27,8 @@ from verify.scan.found import Package, Place, Unreachable
 
 SECONDS = float(os.environ.get("VERIFY_IMPORT_SECONDS", 60))
 """For one module, with what it imports."""
+STARTING = 120.0
+"""For the process itself, with JAX."""
 LEFT_OUT = ("__main__",)
 
 
@@ -86,7 +88,7 @@ def _child(name: str, skip: list[str]) -> Iterator[dict[str, Any]]:
     )  # fmt: skip
     os.close(writing)
     assert process.stdin is not None
-    done, buffer, since = False, b"", time.monotonic()
+    done, buffer, since, limit = False, b"", time.monotonic(), STARTING
     try:
         with suppress(OSError):
             process.stdin.write(json.dumps(skip).encode())
@@ -97,14 +99,14 @@ def _child(name: str, skip: list[str]) -> Iterator[dict[str, Any]]:
                 if not part:
                     break
                 *lines, buffer = (buffer + part).split(b"\n")
-                since = time.monotonic()
+                since, limit = time.monotonic(), SECONDS
                 for line in lines:
                     message = json.loads(line)
                     done = done or message["kind"] == "done"
                     if message["kind"] != "done":
                         yield message
-            elif time.monotonic() - since > SECONDS:
-                yield {"kind": "ended", "content": f"took more than {SECONDS:g} s and was stopped"}
+            elif time.monotonic() - since > limit:
+                yield {"kind": "ended", "content": f"took more than {limit:g} s and was stopped"}
                 return
         if not done:
             code = process.wait(5)

@@ -1,6 +1,6 @@
 """Trial calls: a function that works entry by entry shows its domain by what it evaluates to.
 
-Arrays of one shape are tried in each domain; kept is the widest in which values and rule come out finite.
+Arrays of one shape are tried in each domain (a norm, which gives one number, will do as well); kept is the widest in which values and rule come out finite.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _works(rule: Rule, chosen: Mapping[str, Domain], fixed: Mapping[str, StaticS
 
         try:
             value = rule.primal(*(drawn[n] if n in drawn else fixed[n].values[0] for n in names))
-            if not all(jnp.shape(x) == SHAPE for x in jax.tree_util.tree_leaves(value)):
+            if not all(jnp.shape(x) in (SHAPE, ()) for x in jax.tree_util.tree_leaves(value)):
                 return False
             moved = jax.vjp(call, drawn)[1](jax.tree_util.tree_map(_cotangent, value))[0]
         except Exception:

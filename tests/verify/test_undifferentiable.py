@@ -1,0 +1,56 @@
+"""Primals that JAX cannot differentiate: the derivative by tangents and by quotients, and planted mistakes."""
+
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array, Float
+
+from handgrad.domains import interval
+from verify import verify
+from verify.undifferentiable import pulled_back, pushed_forward
+
+FEW = {"cases": 24, "backends": ("numpy",), "dtypes": ("float64",)}
+Small = Annotated[Float[Array, "n"], interval(0.25, 4.0)]
+
+
+def root(a: Small) -> Float[Array, "n"]:
+    return jax.lax.while_loop(lambda s: s[0] < 8, lambda s: (s[0] + 1, (s[1] + a / s[1]) / 2), (0, 1 + a))[1]
+
+
+def hosted(x: Small) -> Float[Array, "n"]:
+    return jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
+
+
+@pytest.mark.parametrize(
+    ("function", "slope"), [(root, lambda x: 0.5 / np.sqrt(x)), (hosted, np.cos)], ids=["while loop", "callback"]
+)
+def test_both_directions(function, slope):
+    with jax.enable_x64(True):
+        x, g = jnp.array([0.5, 2.0, 3.0]), jnp.array([1.0, -2.0, 0.0])
+        value, pulled = pulled_back(function, x, g)
+        np.testing.assert_allclose(pulled, g * slope(np.asarray(x)), rtol=1e-12)
+        np.testing.assert_allclose(value, function(x))
+        np.testing.assert_allclose(pushed_forward(function, x, g)[1], g * slope(np.asarray(x)), rtol=1e-12)
+
+
+def test_other_errors_are_told_as_they_are():
+    def broken(x):
+        raise ValueError("no such table")
+
+    with pytest.raises(ValueError, match="no such table"):
+        pulled_back(broken, jnp.ones(2), jnp.ones(2))
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize(
+    ("function", "slope"), [(root, lambda x: 0.5 / jnp.sqrt(x)), (hosted, jnp.cos)], ids=["while loop", "callback"]
+)
+def test_a_planted_factor_is_found(function, slope, factor):
+    rule = jax.custom_vjp(function)
+    rule.defvjp(lambda x: (function(x), x), lambda x, g: (factor * g * slope(x),))
+    outcome = verify(rule, **FEW)
+    assert outcome.verdict == ("agrees" if factor == 1 else "wrong"), outcome
+    assert factor == 1 or (outcome.diagnosis.kind, outcome.diagnosis.value) == ("factor", "2"), outcome
