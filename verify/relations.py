@@ -181,10 +181,10 @@ class Sides:
             return labelled("tangent", jax.jvp(function, (point,), (tangent,))[1])
         if relation == "custom_jvp":
             value, moved = push(function, point, tangent)
-            return _joined(labelled("value", value), labelled("tangent", moved))
+            return _joined(inexact_part("value", value), labelled("tangent", moved))
         value, pulled = pull(function, point, extra["cotangent"])
         gradient = by_name(pulled)
-        return gradient if relation in ("vjp", "second_order") else _joined(labelled("value", value), gradient)
+        return gradient if relation in ("vjp", "second_order") else _joined(inexact_part("value", value), gradient)
 
 
 def partition(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:

@@ -32,6 +32,7 @@ FEW = Budget(0, 24, ("numpy",), ("float64",))
 
 
 def sample_rules():
+    """Every rule that the sample package defines."""
     for name in SAMPLE:
         module = importlib.import_module(f"tests.sample_rules.{name}")
         for path, rule in rules_in(module):
@@ -50,7 +51,7 @@ def test_the_sample_package_has_twenty_rules():
     assert len(list(sample_rules())) >= 20
 
 
-@pytest.mark.parametrize("place", sample_rules(), ids=str)
+@pytest.mark.parametrize("place", list(sample_rules()), ids=str)
 def test_every_calling_style_is_judged(place):
     one = waiting(place)
     record = judge_rule(one, one.target, FEW, lambda cases: None).record
@@ -60,7 +61,7 @@ def test_every_calling_style_is_judged(place):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", sample_rules(), ids=str)
+@pytest.mark.parametrize("place", list(sample_rules()), ids=str)
 def test_every_calling_style_is_judged_in_every_cell(place):
     one = waiting(place)
     record = judge_rule(one, one.target, Budget(1, 200, ("numpy", "cpu"), None, full=True), lambda cases: None).record
@@ -150,8 +151,8 @@ class Holder:
 
 
 @pytest.mark.parametrize(
-    "thing", [cube, jax.jit(cube), partial(cube), partial(jax.jit(cube)), staticmethod(cube), graded, jnp.logaddexp],
-    ids=["itself", "jit", "partial", "partial of jit", "static method", "custom_gradient", "ufunc"],
+    "thing", [cube, jax.jit(cube), partial(cube), partial(jax.jit(cube)), staticmethod(cube), graded],
+    ids=["itself", "jit", "partial", "partial of jit", "static method", "custom_gradient"],
 )  # fmt: skip
 def test_what_wraps_a_rule(thing):
     assert isinstance(rule_within(thing), Rule)

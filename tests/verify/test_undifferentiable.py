@@ -54,3 +54,16 @@ def test_a_planted_factor_is_found(function, slope, factor):
     outcome = verify(rule, **FEW)
     assert outcome.verdict == ("agrees" if factor == 1 else "wrong"), outcome
     assert factor == 1 or (outcome.diagnosis.kind, outcome.diagnosis.value) == ("factor", "2"), outcome
+
+
+def test_results_that_are_whole_numbers():
+    @jax.custom_jvp
+    def parts(x: Float[Array, "n"]) -> tuple[Float[Array, "n"], Array]:
+        return 2 * x, jnp.floor(x).astype(int)
+
+    @parts.defjvp
+    def _(primals, tangents):
+        value = parts(*primals)
+        return value, (2 * tangents[0], np.zeros(value[1].shape, jax.dtypes.float0))
+
+    assert verify(parts, **FEW).verdict == "agrees"

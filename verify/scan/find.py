@@ -95,7 +95,7 @@ def _wrapped(thing: Any) -> Iterator[Any]:
                 if isinstance(content, jax.custom_vjp | jax.custom_jvp):
                     yield content
     elif callable(thing) and not isinstance(thing, type):
-        for name in ("__wrapped__", "func", "fun", "_func", "__func__"):
+        for name in ("__wrapped__", "func", "fun", "__func__"):
             try:
                 inner = inspect.getattr_static(thing, name, None)
                 inner = getattr(thing, name, None) if inner is not None or name == "__wrapped__" else None
@@ -103,8 +103,6 @@ def _wrapped(thing: Any) -> Iterator[Any]:
                 inner = None
             if inner is not None and inner is not thing:
                 yield inner
-        if type(thing).__name__ == "ufunc":
-            yield from (v for v in vars(thing).values() if callable(v)) if hasattr(thing, "__dict__") else ()
 
 
 def _content(cell: Any) -> Any:
@@ -153,30 +151,12 @@ def _module_of(function: Any) -> str:
     return getattr(function, "__module__", None) or ""
 
 
-class Collected:
-    """Rules by object: one that several modules hold is listed where it was defined."""
-
-    def __init__(self, package: str):
-        self.package = package
-        self.places: dict[int, list[Place]] = {}
-        self.kept: list[Any] = []  # an id must not be used twice
-
-    def add(self, module: types.ModuleType) -> None:
-        for path, rule in rules_in(module):
-            home = rule.module or module.__name__
-            if not f"{home}.".startswith(f"{self.package}."):
-                continue
-            file, line = source_of(rule.primal)
-            self.kept.append(rule.rule)
-            self.places.setdefault(id(rule.rule), []).append(Place(module.__name__, path, file, line))
-
-    def found(self) -> tuple[Place, ...]:
-        best = {}
-        for key, places in self.places.items():
-            home = next(r for r in self.kept if id(r) == key)
-            module = _module_of(getattr(home, "fun", home))
-            best[key] = min(places, key=lambda p: (p.module != module, "[" in p.path, len(p.path)))
-        return tuple(sorted(best.values(), key=lambda p: (p.module, p.line, p.path)))
+def places_in(module: types.ModuleType, package: str) -> Iterator[tuple[int, bool, Place]]:
+    """Where a module holds the package's rules: which object, whether it was defined there, and the place."""
+    for path, rule in rules_in(module):
+        home = rule.module or module.__name__
+        if f"{home}.".startswith(f"{package}."):
+            yield id(rule.rule), home == module.__name__, Place(module.__name__, path, *source_of(rule.primal))
 
 
 def unreachable_in(module: str, file: str) -> list[Unreachable]:

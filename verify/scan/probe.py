@@ -40,11 +40,13 @@ def look_into(name: str, told: Callable[[str], None] = lambda module: None) -> P
     """The rules of a package and of its submodules, and the modules that cannot be imported."""
     skip: list[str] = []
     failures: list[str] = []
-    places: list[Place] = []
+    places: list[tuple[tuple[int, int], bool, Place]] = []
+    children = 0
     unreachable: list[Unreachable] = []
     modules = 0
     while True:
         ended, current = None, name
+        children += 1
         for message in _child(name, skip):
             kind, content = message["kind"], message["content"]
             if kind == "absent":
@@ -59,7 +61,7 @@ def look_into(name: str, told: Callable[[str], None] = lambda module: None) -> P
                 skip.append(current)
                 failures.append(f"{current}: {content}")
             elif kind == "rules":
-                places += [Place(**p) for p in content]
+                places += [((children, key), home, Place(**p)) for key, home, p in content]
             elif kind == "unreachable":
                 unreachable += [Unreachable(**u) for u in content]
             else:
@@ -73,9 +75,19 @@ def look_into(name: str, told: Callable[[str], None] = lambda module: None) -> P
         failures.append(f"{current}: importing it {ended}")
     if not modules:
         raise NoSuchPackage(f"{name}: cannot be imported: {failures[0].partition(': ')[2]}")
-    once = {(p.file, p.line, p.path.rpartition(".")[2]): p for p in reversed(places)}
-    ordered = sorted(once.values(), key=lambda p: (p.module, p.line, p.path))
-    return Package(name, tuple(ordered), tuple(unreachable), tuple(failures), modules)
+    return Package(name, _each_once(places), tuple(unreachable), tuple(failures), modules)
+
+
+def _each_once(places: list[tuple[tuple[int, int], bool, Place]]) -> tuple[Place, ...]:
+    """Of the places that lead to one rule the best: where it was defined, by the shortest path."""
+    best_first = sorted(places, key=lambda p: (not p[1], "[" in p[2].path, len(p[2].path), p[2].module))
+    by_object: dict[tuple[int, int], Place] = {}
+    for key, _, place in best_first:
+        by_object.setdefault(key, place)
+    by_source: dict[tuple[str, int, str], Place] = {}  # another process has other objects
+    for place in by_object.values():
+        by_source.setdefault((place.file, place.line, place.path.rpartition(".")[2]), place)
+    return tuple(sorted(by_source.values(), key=lambda p: (p.module, p.line, p.path)))
 
 
 def _child(name: str, skip: list[str]) -> Iterator[dict[str, Any]]:
@@ -135,24 +147,23 @@ def main() -> None:
 
     if "" not in sys.path:
         sys.path.insert(0, "")
-    from verify.scan.find import Collected, unreachable_in
+    from verify.scan.find import places_in, unreachable_in
 
-    collected = Collected(name)
     for module in modules_of(name, lambda why: say("absent", why)):
         if module in skip:
             continue
         say("begin", module)
         try:
             loaded = importlib.import_module(module)
-            collected.add(loaded)
+            found = list(places_in(loaded, name))
         except BaseException as error:
             say("failed", told(error))
             continue
         say("imported", module)
+        say("rules", [(key, home, asdict(place)) for key, home, place in found])
         file = getattr(loaded, "__file__", None)
         if file and file.endswith(".py"):
             say("unreachable", [asdict(u) for u in unreachable_in(module, file)])
-    say("rules", [asdict(p) for p in collected.found()])
     say("done")
     os._exit(0)  # threads that a module started need not be waited for
 

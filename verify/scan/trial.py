@@ -45,10 +45,9 @@ def tried(rule: Rule, known: Mapping[str, Any]) -> dict[str, Any] | None:
             arrays.append(name)
     if not 1 <= len(arrays) <= 4:
         return None
-    choices = sorted(
-        itertools.product(range(len(DOMAINS)), repeat=len(arrays)), key=lambda c: (len(set(c)) > 1, sum(c))
-    )
-    for choice in choices[:MOST_TRIED]:
+    widest_first = sorted(itertools.product(range(len(DOMAINS)), repeat=len(arrays)), key=sum)
+    alike = [(i,) * len(arrays) for i in range(len(DOMAINS))]
+    for choice in [*widest_first[:MOST_TRIED], *alike]:
         chosen = {name: DOMAINS[i] for name, i in zip(arrays, choice, strict=True)}
         if _works(rule, chosen, {**fixed, **known}):
             axes = (Axis("n"),)
