@@ -19,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from handgrad.claims import Claim
+from verify.approximation import primal_depends_on_dtype
 from verify.breadth import Breadth, Seen, breadth
 from verify.budget import Budget
 from verify.cases import DTYPES, Case
@@ -34,6 +35,7 @@ from verify.intermediates import intermediates_of
 from verify.program import Untranslatable
 from verify.promises import broken_promise
 from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
+from verify.relations import RULES
 from verify.second_order import differentiated, may_be_differentiated, slopes_agree
 from verify.shrink import shrink
 from verify.signature import SignatureError
@@ -185,9 +187,9 @@ class _Judging:
     def _numpy_cell(self, engine: Engine, dtype: str) -> None:
         count = self.budget.cases or CASES * len(DTYPES)
         share = max(1, count // len(self._dtypes(engine)))
-        if engine.formula(engine.case(0, dtype)).calls_back:
-            share = max(FEWEST_CALLING_BACK, share // CALLING_BACK)
         try:
+            if engine.formula(engine.case(0, dtype)).calls_back:
+                share = max(FEWEST_CALLING_BACK, share // CALLING_BACK)
             done = sum(c.cases for c in self.cells)
             seen = breadth(engine, dtype, share, self._out_of_time, lambda cases: self.report(done + cases))
         except ReferenceRaised as error:
@@ -232,6 +234,9 @@ class _Judging:
             if any(e.both for _, e in wrong) or seen.found("reference_wrong"):
                 self.notes.append(f"in {seen.dtype} the reference is wrong at some of these cases too")
             return "wrong", None
+        if seen.dependent and engine.claim.relation in RULES and primal_depends_on_dtype(engine, seen.dependent[0][0]):
+            self._loses(engine, seen.dtype, seen.dependent, "inaccurate")
+            return "inaccurate", f"loses digits: off by {seen.dependent[0][1].relative:.1e} relative in {seen.dtype}"
         if seen.dependent:
             case, loss = seen.dependent[0]
             self._loses(engine, seen.dtype, seen.dependent, "wrong")
