@@ -28,7 +28,9 @@ FEWER = {
     "verify run ridge_steps.py": ["--cases", "40", "--backend", "numpy"],
 }
 """Options that make a command cheap."""
-ONLY_PARSED = ("verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch", "verify bench")
+ONLY_PARSED = (
+    "verify scan", "verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch", "verify bench",
+)  # fmt: skip
 
 
 def blocks(language: str) -> list[str]:

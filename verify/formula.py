@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from flint import ctx
 
-from verify.approximation import is_approximate
+from verify.approximation import is_approximate, ordinary_size
 from verify.ball import ball
 from verify.cases import Case
 from verify.comparison import EQUAL, RESOLUTION, as_wide, differs, relative
@@ -353,12 +353,13 @@ class _Examination:
         return float(self._noise[leaf][at])
 
     def _is_of_the_approximation(self, leaf: int, at: Any, truth: Truth, position: int) -> bool:
-        """Whether the rule of a primal that is itself an approximation (a table of coefficients, a loop with a tolerance)
-        differs from that approximation's derivative by no more than moving its numbers by the resolution would."""
+        """Whether the primal is an approximation (a table of coefficients, a loop with a tolerance), and the rule
+        differs from its derivative by no more than moving its numbers by the resolution would."""
         if self.relation not in RULES or not is_approximate(self.traced):
             return False
         gap = abs(complex(self.hand[leaf][at]) - complex(truth.value.reshape(-1)[position]))
-        allowed = RESOLUTION * self._largest
+        driving = max((float(np.abs(as_wide(e)).max(initial=0.0)) for e in self.case.extra), default=1.0)
+        allowed = RESOLUTION * max(self._largest, ordinary_size(self.traced, self.case) * max(1.0, driving))
         if gap <= allowed or not self.exact or not np.isfinite(gap):
             return bool(gap <= allowed)
         rng = np.random.default_rng(0)

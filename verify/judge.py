@@ -56,7 +56,8 @@ TOLD = 60
 SEARCHED, FEW_LOST = 600, 6
 """Cases among which further ones without a right digit are looked for, until there are so many."""
 _TANGENT_DTYPE = re.compile(
-    r"Expected (?P<wanted>\w+)(?P<wanted_shape>\[[^]]*\]) \(tangent type of [^)]*\) but got (?P<got>\w+)(?P<shape>\[[^]]*\])"
+    r"Expected (?P<wanted>\w+)(?P<wanted_shape>\[[^]]*\]) \(tangent type of [^)]*\) "
+    r"but got (?P<got>\w+)(?P<shape>\[[^]]*\])"
 )
 """What JAX says of a rule whose tangent has another dtype than the result."""
 CALLING_BACK, FEWEST_CALLING_BACK = 16, 12

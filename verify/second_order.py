@@ -49,7 +49,8 @@ def slopes_agree(engine: Engine, case: Case) -> bool:
     """Whether both first derivatives are the same at a case: where ``jax.grad`` of the primal is wrong, or another
     convention at a kink, what it is differentiated to says nothing of the rule."""
     with precision_of("float64"):
-        arguments = case.structure.build([jnp.asarray(as_wide(v) if v.dtype.kind not in "iub" else v) for v in case.values])
+        values = [jnp.asarray(v if v.dtype.kind in "iub" else as_wide(v)) for v in case.values]
+        arguments = case.structure.build(values)
         hand, reference = (
             [as_wide(np.asarray(x)) for x in call(arguments)]
             for call in (engine.sides.hand_call, engine.sides.reference_call)

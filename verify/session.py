@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from verify import compile_cache
 from verify.pool import Pool, WorkerLost
 from verify.record import Cell, ClaimRecord, Record, exit_code_of
-from verify.scan.found import Package
 from verify.runs import ReportsError, RunFolder, find_case, latest, runs
+from verify.scan.found import Package
 from verify.worker import Listed
 
 MOST_RUNS = 40

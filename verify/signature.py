@@ -236,6 +236,8 @@ def read(annotation: Any, where: str, domain: Domain = real) -> Spec:
 
 def _array(annotation: Any, where: str, domain: Domain) -> ArraySpec:
     dtypes = annotation.dtypes
+    if not isinstance(dtypes, str | list | tuple | set | frozenset):  # Shaped: any dtype will do
+        dtypes = ("float16", "float32")
     names = [str(d).lower() for d in dtypes] if not isinstance(dtypes, str) else [dtypes]
     axes = tuple(_axis(token, where) for token in annotation.dim_str.split())
     kind, dtype = _kind(annotation, names)

@@ -1,7 +1,7 @@
 """Derivatives of a primal that JAX cannot differentiate: what a custom rule is often written for.
 
-A while loop has no reverse mode: the pullback is put together from tangents, entry by entry. A callback has no derivative
-at all: difference quotients of the primal's program stand in, in extended precision.
+A while loop has no reverse mode: the pullback is put together from tangents, entry by entry. A callback has no
+derivative at all: difference quotients of the primal's program stand in, in extended precision.
 """
 
 from __future__ import annotations

@@ -163,6 +163,14 @@ def test_what_wraps_none(thing):
     assert rule_within(thing) is None
 
 
+def test_each_rule_is_listed_once_where_it_was_defined():
+    here, elsewhere = Place("pkg.a", "rule", "a.py", 1), Place("pkg", "rule", "a.py", 1)
+    other = Place("pkg.b", "TABLE['x']", "b.py", 2)
+    found = probe._each_once([((1, 7), False, elsewhere), ((1, 7), True, here), ((1, 8), True, other)])
+    assert found == (here, other)
+    assert probe._each_once([((1, 7), True, here), ((2, 9), False, elsewhere)]) == (here,)
+
+
 def test_rules_of_classes_and_containers():
     module = type(sys)("held")
     Holder.__module__ = Holder.Inner.__module__ = "held"

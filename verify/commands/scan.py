@@ -9,7 +9,7 @@ from pathlib import Path
 
 from verify.commands.run import EXIT_CODES, check_writable, judged, options_of
 from verify.commands.run import parser as parser_of_run
-from verify.options import DTYPES, BadUsage, Parser, add_color, add_output, seconds, some_of, whole
+from verify.options import BACKENDS, DTYPES, BadUsage, Parser, add_color, add_output, seconds, some_of, whole
 
 PACKAGE = "an importable package or module: optax, jax.scipy, tests.sample_rules"
 
@@ -22,6 +22,8 @@ def parser() -> Parser:
     calls("--no-registry", dest="registry", action="store_false", help="without the domains that come with verify")
     calls("-k", dest="keyword", metavar="EXPR", help="only rules whose name matches, as in pytest")
     much = parser.add_argument_group("where and how much").add_argument
+    backends = some_of(*BACKENDS)
+    much("--backend", dest="backends", type=backends, metavar="LIST", help="of numpy,cpu,gpu,tpu (default: all)")
     much("--dtype", dest="dtypes", type=some_of(*DTYPES), metavar="LIST", help=f"of {','.join(DTYPES)} (default: all)")
     much("--cases", type=whole(1), metavar="N", help="cases a rule")
     much("--seconds", type=seconds, metavar="S", help="time for the whole scan (it is then not repeatable)")

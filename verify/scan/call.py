@@ -1,7 +1,7 @@
 """How to call a rule: what its arguments are, from the best source that says so.
 
-In this order: the user's file, annotations and defaults, the registry, an example in a docstring, and for functions that
-work entry by entry trial calls. The source is told with the outcome.
+In this order: the user's file, annotations and defaults, the registry, an example in a docstring, and for functions
+that work entry by entry trial calls. The source is told with the outcome.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import jax
 import jaxtyping
 
 from handgrad import domains
-from verify.signature import Axis, ArraySpec, SignatureError, Spec, StaticSpec, TreeSpec, read
+from verify.signature import ArraySpec, Axis, SignatureError, Spec, StaticSpec, TreeSpec, read
 
 _ARRAY = re.compile(r'^(?P<kind>\w+)\[Array, ?(?P<quote>["\'])(?P<axes>[^"\']*)(?P=quote)\]$')
 WANTED = "'Float[Array, \"m n\"]', 'Float[Array, \"n\"] in positive', a list of values or { function = \"pkg.name\" }"
@@ -54,7 +54,7 @@ def _array(text: str, where: str) -> Spec:
     base, _, domain = text.partition(" in ")
     found = _ARRAY.match(base.strip())
     kind = getattr(jaxtyping, found["kind"], None) if found else None
-    if found is None or not hasattr(kind, "__getitem__") and not hasattr(kind, "__class_getitem__"):
+    if found is None or (not hasattr(kind, "__getitem__") and not hasattr(kind, "__class_getitem__")):
         raise SignatureError(f"{where}: got {text!r}; wanted {WANTED}")
     return read(kind[jax.Array, found["axes"]], where, _domain(domain.strip(), where))
 

@@ -30,6 +30,8 @@ class Rule:
     primal: Callable[..., Any]
     relation: str
     module: str
+    held: Any = None
+    """The object that was found: one rule may be held in several places."""
 
 
 def rules_in(module: types.ModuleType) -> Iterator[tuple[str, Rule]]:
@@ -52,9 +54,8 @@ def _in_class(path: str, cls: type) -> Iterator[tuple[str, Rule]]:
     for name, thing in list(vars(cls).items()):
         if isinstance(thing, type) and thing.__qualname__.startswith(f"{cls.__qualname__}."):
             yield from _in_class(f"{path}.{name}", thing)
-        elif not name.startswith("__") or name == "__call__":
-            if (rule := rule_within(thing)) is not None:
-                yield f"{path}.{name}", rule
+        elif (not name.startswith("__") or name == "__call__") and (rule := rule_within(thing)) is not None:
+            yield f"{path}.{name}", rule
 
 
 def at(module: types.ModuleType, path: str) -> Rule | None:
@@ -66,10 +67,9 @@ def rule_within(thing: Any, depth: int = DEPTH) -> Rule | None:
     """The rule that an object is, or wraps: under jit, partial, staticmethod, a decorator's closure."""
     if depth == 0 or thing is None:
         return None
-    kind = "custom_vjp" if isinstance(thing, jax.custom_vjp) else "custom_jvp" if isinstance(thing, jax.custom_jvp) else ""
-    if kind:
-        primal = thing.fun
-        return Rule(thing, primal, kind, _module_of(primal))
+    if isinstance(thing, jax.custom_vjp | jax.custom_jvp):
+        kind = "custom_vjp" if isinstance(thing, jax.custom_vjp) else "custom_jvp"
+        return Rule(thing, thing.fun, kind, _module_of(thing.fun), thing)
     if (filtered := _filtered(thing)) is not None:
         return filtered
     if (gradient := _custom_gradient(thing)) is not None:
@@ -128,13 +128,15 @@ def _filtered(thing: Any) -> Rule | None:
         bound = signature.bind(*args, **kwargs)
         return thing(*bound.args, **bound.kwargs)
 
-    return Rule(called, function, kind, _module_of(function))
+    return Rule(called, function, kind, _module_of(function), thing)
 
 
 def _custom_gradient(thing: Any) -> Rule | None:
     """What ``jax.custom_gradient`` returns: a function that makes its rule when it is called."""
     code = getattr(thing, "__code__", None)
-    if not isinstance(code, types.CodeType) or not code.co_filename.endswith(_GRADIENT_FILE) or "fun" not in code.co_freevars:
+    if not isinstance(code, types.CodeType) or "fun" not in code.co_freevars:
+        return None
+    if not code.co_filename.endswith(_GRADIENT_FILE):
         return None
     fun = _content(thing.__closure__[code.co_freevars.index("fun")])
     if not callable(fun):
@@ -144,7 +146,7 @@ def _custom_gradient(thing: Any) -> Rule | None:
     def primal(*args: Any, **kwargs: Any) -> Any:
         return fun(*args, **kwargs)[0]
 
-    return Rule(thing, primal, "custom_vjp", _module_of(fun))
+    return Rule(thing, primal, "custom_vjp", _module_of(fun), thing)
 
 
 def _module_of(function: Any) -> str:
@@ -156,7 +158,7 @@ def places_in(module: types.ModuleType, package: str) -> Iterator[tuple[int, boo
     for path, rule in rules_in(module):
         home = rule.module or module.__name__
         if f"{home}.".startswith(f"{package}."):
-            yield id(rule.rule), home == module.__name__, Place(module.__name__, path, *source_of(rule.primal))
+            yield id(rule.held), home == module.__name__, Place(module.__name__, path, *source_of(rule.primal))
 
 
 def unreachable_in(module: str, file: str) -> list[Unreachable]:

@@ -1,7 +1,7 @@
 """Inputs that somebody wrote down: the registry that comes with ``verify``, and the user's own file.
 
-Both map a rule's full name to its arguments. The registry is TOML and holds domains, never rules or verdicts. The user's
-file is TOML, too, or Python with a dictionary ``GIVEN`` of annotations, specifications and Hypothesis strategies.
+Both map a rule's full name to its arguments. The registry is TOML and holds domains, never rules or verdicts. The
+user's file is TOML, too, or Python with a dictionary ``GIVEN`` of annotations, specifications and strategies.
 """
 
 from __future__ import annotations

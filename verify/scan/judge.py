@@ -1,4 +1,4 @@
-"""One rule of a package, judged by the ordinary judge; one that nobody knows how to call is unresolved, and says why."""
+"""One rule of a package, judged by the ordinary judge; one that nobody knows how to call is unresolved and says why."""
 
 from __future__ import annotations
 

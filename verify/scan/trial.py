@@ -1,6 +1,7 @@
 """Trial calls: a function that works entry by entry shows its domain by what it evaluates to.
 
-Arrays of one shape are tried in each domain (a norm, which gives one number, will do as well); kept is the widest in which values and rule come out finite.
+Arrays of one shape are tried in each domain; kept is the widest in which values and rule come out finite. A norm, which
+gives one number, will do as well.
 """
 
 from __future__ import annotations
