@@ -29,7 +29,8 @@ FEWER = {
 }
 """Options that make a command cheap."""
 ONLY_PARSED = (
-    "verify scan", "verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch", "verify bench",
+    "verify scan", "verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch",
+    "verify bench",
 )  # fmt: skip
 
 
