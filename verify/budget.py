@@ -8,7 +8,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Budget:
     """``backends`` are ``numpy`` and JAX platforms; ``dtypes`` None means all that the claim has; ``cases`` are
-    those of the numpy engine, over all dtypes; ``seconds`` bounds the claim's time and makes it unrepeatable."""
+    those of the numpy engine, over all dtypes; ``seconds`` bounds the claim's time and makes it unrepeatable;
+    without ``explain`` the verdict is all that is found out; ``compile_threads`` compile what will be needed while
+    NumPy is still at work."""
 
     seed: int = 0
     cases: int | None = None
@@ -17,3 +19,5 @@ class Budget:
     precision: str | None = None
     full: bool = False
     seconds: float | None = None
+    explain: bool = True
+    compile_threads: int = 0

@@ -6,8 +6,9 @@ is what compilation, the device and its matmul precision do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +39,14 @@ class CompiledCell:
     """One backend, dtype and mode of a claim, at one shape."""
 
     def __init__(self, engine: Engine, backend: str, dtype: str, mode: str, precision: str | None = None):
-        self.engine, self.dtype, self.mode, self.precision = engine, dtype, mode, precision
+        self.engine, self.backend, self.dtype, self.mode, self.precision = engine, backend, dtype, mode, precision
         self.device = jax.devices(backend)[0]
         self._compiled: Any = None
         self._batch = 1
+
+    @property
+    def prepared(self) -> bool:
+        return self._compiled is not None
 
     def trials(self) -> Trials:
         """Cases of one shape: the first is the engine's own, the others are drawn at its sizes."""
@@ -73,17 +78,27 @@ class CompiledCell:
             function = jax.jit(jax.vmap(asked))
         self._compiled, self._batch = function, trials.count
 
+    def compile_in(self, threads: Executor, trials: Trials) -> None:
+        """Traces what was prepared, here, and has it compiled meanwhile; ``evaluate`` waits for that."""
+        with self._settings():
+            arguments = trials.flat if self.mode == "vmap" else _one(trials, 0)
+            lowered = self._compiled.lower(*arguments)
+        compiled: Future[Any] = threads.submit(lowered.compile)
+        self._compiled = lambda *flat: compiled.result()(*flat)
+
     def evaluate(self, trials: Trials) -> list[Arrays]:
         """What was compiled, at every trial, as float64 arrays stacked along the first axis."""
-        matmul = jax.default_matmul_precision(self.precision) if self.precision else nullcontext()
-        with precision_of(self.dtype), jax.default_device(self.device), matmul:
+        with self._settings():
             if self.mode == "vmap":
                 return [_wide(leaves) for leaves in self._compiled(*trials.flat)]
-            runs = [
-                [_wide(leaves) for leaves in self._compiled(*(jnp.asarray(v[k]) for v in trials.flat))]
-                for k in range(trials.count)
-            ]
+            runs = [[_wide(leaves) for leaves in self._compiled(*_one(trials, k))] for k in range(trials.count)]
         return [tuple(np.stack(leaf) for leaf in zip(*side, strict=True)) for side in zip(*runs, strict=True)]
+
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        matmul = jax.default_matmul_precision(self.precision) if self.precision else nullcontext()
+        with precision_of(self.dtype), jax.default_device(self.device), matmul:
+            yield
 
     def both(self, cases: Sequence[Case]) -> list[tuple[Arrays, Arrays]]:
         """Hand and reference at some cases of one shape, which under vmap are parts of one batch."""
@@ -94,6 +109,10 @@ class CompiledCell:
     def _both(self, trials: Trials) -> list[tuple[Arrays, Arrays]]:
         hand, reference = self.evaluate(trials)
         return list(zip(_rows(hand, trials.count), _rows(reference, trials.count), strict=True))
+
+
+def _one(trials: Trials, number: int) -> list[Any]:
+    return [jnp.asarray(v[number]) for v in trials.flat]
 
 
 def _wide(leaves: Sequence[Any]) -> Arrays:
@@ -108,17 +127,42 @@ class Depth:
     losses: tuple[tuple[Case, Loss], ...] = ()
 
 
-def depth(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | None = None) -> Depth:
-    """Judges one backend, dtype and mode at one shape, many trials, against the wide NumPy results.
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A cell and its trials. Under vmap the hand-written side is compiled alone: the reference is asked only where
+    digits are lost."""
 
-    Under vmap the hand-written side is compiled alone: the reference is asked only where digits are lost.
-    """
-    p, low = precision(dtype), dtype != engine.formula_dtype
+    cell: CompiledCell
+    trials: Trials
+
+    @property
+    def which(self) -> Sequence[str]:
+        return BOTH if self.cell.mode != "vmap" else BOTH[:1]
+
+
+def planned(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | None = None) -> Planned:
+    """One backend, dtype and mode, with the shape and the values at which it is judged."""
     cell = CompiledCell(engine, backend, dtype, mode, matmul)
-    trials = cell.trials()
-    which = BOTH if mode != "vmap" else BOTH[:1]
+    return Planned(cell, cell.trials())
+
+
+def compiled_ahead(plan: Planned, threads: Executor) -> Planned:
+    """The same, being compiled in another thread. What cannot be traced is left for ``depth`` to tell."""
+    if plan.cell.mode != "eager":
+        with suppress(Exception):
+            plan.cell.prepare(plan.trials, plan.which)
+            plan.cell.compile_in(threads, plan.trials)
+    return plan
+
+
+def depth(engine: Engine, plan: Planned) -> Depth:
+    """Judges a cell at one shape, many trials, against the wide NumPy results."""
+    cell, trials, which = plan.cell, plan.trials, plan.which
+    backend, dtype, mode, matmul = cell.backend, cell.dtype, cell.mode, cell.precision
+    p, low = precision(dtype), dtype != engine.formula_dtype
     try:
-        cell.prepare(trials, which)
+        if not cell.prepared:
+            cell.prepare(trials, which)
         results = cell.evaluate(trials)
     except Exception as error:
         return _raised(cell, trials, error)

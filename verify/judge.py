@@ -11,6 +11,8 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -25,7 +27,7 @@ from verify.budget import Budget
 from verify.cases import DTYPES, Case
 from verify.clash import sizes_that_clash
 from verify.comparison import RESOLUTION, as_wide, precision
-from verify.compiled import depth
+from verify.compiled import Planned, compiled_ahead, depth, planned
 from verify.diagnosis import Context, diagnose
 from verify.draws import Draws
 from verify.engine import Arrays, Engine
@@ -150,6 +152,7 @@ class _Judging:
         self.failures: list[Failure] = []
         self.diagnoses: tuple[Diagnosis, ...] = ()
         self.engine: Engine | None = None
+        self.ahead: dict[tuple[str, str, str], Planned] = {}
         self.start = perf_counter()
 
     def run(self, draws: Draws | None) -> Judged:
@@ -165,17 +168,26 @@ class _Judging:
             return self._conclude(engine)
         if broken := broken_promise(engine):
             return Judged(self.record("error", reason=broken))
-        for dtype in dtypes:
-            if "numpy" in self.budget.backends or dtype == dtypes[0]:
-                self._numpy_cell(engine, dtype)
-            self.report(sum(c.cases for c in self.cells))
-        settled = any(c.verdict in ("wrong", "error") for c in self.cells)
-        for backend in self.budget.backends:
-            if backend != "numpy" and not settled and not self._out_of_time():
-                for dtype in dtypes:
+        with ThreadPoolExecutor(max(1, self.budget.compile_threads)) as threads:
+            for dtype in dtypes:
+                if "numpy" in self.budget.backends or dtype == dtypes[0]:
+                    self._numpy_cell(engine, dtype)
+                self.report(sum(c.cases for c in self.cells))
+                if dtype == dtypes[0] and self.budget.compile_threads and not self._settled():
+                    for backend, other in self._compiled_dtypes(dtypes):
+                        self._compile_ahead(engine, backend, other, threads)
+            for backend, dtype in self._compiled_dtypes(dtypes):
+                if not self._settled() and not self._out_of_time():
                     self._compiled_cells(engine, backend, dtype)
                     self.report(sum(c.cases for c in self.cells))
+            threads.shutdown(cancel_futures=True)
         return self._conclude(engine)
+
+    def _settled(self) -> bool:
+        return any(c.backend == "numpy" and c.verdict in ("wrong", "error") for c in self.cells)
+
+    def _compiled_dtypes(self, dtypes: Sequence[str]) -> list[tuple[str, str]]:
+        return [(b, d) for b in self.budget.backends if b != "numpy" for d in dtypes]
 
     def _dtypes(self, engine: Engine) -> tuple[str, ...]:
         return tuple(d for d in engine.dtypes if self.budget.dtypes is None or d in self.budget.dtypes)
@@ -277,11 +289,11 @@ class _Judging:
         return note
 
     def _compiled_cells(self, engine: Engine, backend: str, dtype: str) -> None:
-        modes = MODES if self.budget.full else self._sampled_modes(engine, dtype)
-        for mode in modes:
+        for mode in self._modes(engine, dtype):
             start = perf_counter()
             try:
-                found = depth(engine, backend, dtype, mode, self.budget.precision)
+                plan = self.ahead.get((backend, dtype, mode))
+                found = depth(engine, plan or planned(engine, backend, dtype, mode, self.budget.precision))
             except ReferenceRaised as error:
                 reason = f"the reference cannot be evaluated in {dtype}: {error}"
                 self.cells.append(Cell(backend, dtype, self.budget.precision, mode, "skipped", reason=reason))
@@ -291,6 +303,16 @@ class _Judging:
                 self._loses(engine, dtype, found.losses, "inaccurate", backend, mode)
             if found.cell.reason and found.cell.verdict == "reference_wrong":
                 self.notes.append(found.cell.reason)
+
+    def _compile_ahead(self, engine: Engine, backend: str, dtype: str, threads: Executor) -> None:
+        """XLA compiles beside the NumPy cells that are still to come, where there is a core for it."""
+        for mode in self._modes(engine, dtype):
+            with suppress(Exception):  # told when its turn comes
+                plan = planned(engine, backend, dtype, mode, self.budget.precision)
+                self.ahead[backend, dtype, mode] = compiled_ahead(plan, threads)
+
+    def _modes(self, engine: Engine, dtype: str) -> tuple[str, ...]:
+        return MODES if self.budget.full else self._sampled_modes(engine, dtype)
 
     def _sampled_modes(self, engine: Engine, dtype: str) -> tuple[str, ...]:
         """What users run most in full; of the remaining cells one for each claim, in turn with the seed."""
@@ -331,7 +353,7 @@ class _Judging:
     # --- failures ---------------------------------------------------------------------------------------
 
     def _formula_is_wrong(self, engine: Engine, seen: Breadth, wrong: Sequence[tuple[Seen, Examined]]) -> None:
-        if self.diagnoses:
+        if self.diagnoses or not self.budget.explain:
             return
         trusted = not any(_reference_fails_too(e) for _, e in wrong)
         samples = [self._sample(s, e, True, trusted) for s, e in wrong]
@@ -376,7 +398,7 @@ class _Judging:
         backend: str = "numpy",
         mode: str = "eager",
     ) -> None:
-        if self.diagnoses:
+        if self.diagnoses or not self.budget.explain:
             return
         losses = sorted(losses, key=lambda found: _largest_input(found[0]))  # the tamest case says most
         case, loss = losses[0]

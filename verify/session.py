@@ -325,6 +325,7 @@ class _Run:
             budget = Budget(
                 seed, self.options.cases, backends, self.options.dtypes, self.options.precision,
                 self.options.full, seconds,
+                compile_threads=1 if workers < (os.cpu_count() or 1) else 0,
             )  # fmt: skip
             return claim.place, claim.target, budget
 

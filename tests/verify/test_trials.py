@@ -1,6 +1,8 @@
 """Trials: each is a case of its own, together they give what each gives alone, and they find what few values show."""
 
-from typing import Annotated
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +13,10 @@ from jaxtyping import Array, Float
 from handgrad.domains import one_hot, positive, spd
 from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
+from verify.budget import Budget
 from verify.cases import index_of
-from verify.compiled import UNSTACKED, CompiledCell, depth
+from verify.compiled import UNSTACKED, CompiledCell, compiled_ahead, depth, planned
+from verify.judge import judge
 from verify.trials import MOST_ENTRIES, together, trials_of
 
 N = Float[Array, "n"]
@@ -104,5 +108,38 @@ def test_a_reference_that_cannot_be_run_is_skipped_although_the_hand_can():
     def rough(A):
         return jnp.zeros_like(A) + 3
 
-    cell = depth(engine_of(claim_of(rough, inverse, (), "equal_to")), "cpu", "bfloat16", "vmap").cell
+    engine = engine_of(claim_of(rough, inverse, (), "equal_to"))
+    cell = depth(engine, planned(engine, "cpu", "bfloat16", "vmap")).cell
     assert cell.verdict == "skipped" and "JAX cannot do this in bfloat16 under vmap" in (cell.reason or "")
+
+
+@pytest.mark.parametrize("mode", ["jit", "vmap"])
+def test_a_cell_compiled_ahead_gives_what_it_gives_otherwise(mode):
+    used: list[Any] = []
+
+    class Watched(ThreadPoolExecutor):
+        def submit(self, fn, /, *args, **kwargs):
+            used.append(fn)
+            return super().submit(fn, *args, **kwargs)
+
+    engine = engine_of(CLAIMS[0])
+    with Watched(1) as threads:
+        ahead = depth(engine, compiled_ahead(planned(engine, "cpu", "bfloat16", mode), threads))
+    assert len(used) == 1
+    assert ahead == depth(engine, planned(engine, "cpu", "bfloat16", mode))
+
+
+def test_what_cannot_be_traced_ahead_is_told_as_ever():
+    def raises_in_bfloat16(x):
+        if x.dtype == jnp.bfloat16:
+            raise KeyError("x")
+        return jax.grad(lambda x: jnp.sum(x**2))(x)
+
+    def squares(x: N) -> Scalar:
+        return jnp.sum(x**2)
+
+    claim = claim_of(raises_in_bfloat16, squares, ("x",), "gradient")
+    budget = Budget(0, 40, ("numpy", "cpu"))
+    ahead, otherwise = (judge(claim, replace(budget, compile_threads=n)).record for n in (1, 0))
+    assert ahead.verdict == otherwise.verdict == "error"
+    assert ahead.reason == otherwise.reason and "KeyError" in (ahead.reason or "")
