@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core
 
 from verify.arithmetic import wide
 from verify.program import Untranslatable, translate
@@ -103,7 +104,7 @@ def _by_quotients(function: Function, point: Any, along: Any, transposed: bool) 
     if any(jnp.iscomplexobj(x) for x in leaves):
         raise NotImplementedError("complex differentiation by quotients")
     count = len(closed.consts)
-    whole = jax.make_jaxpr(lambda *flat: jax.core.eval_jaxpr(closed.jaxpr, flat[:count], *flat[count:]))
+    whole = jax.make_jaxpr(lambda *flat: core.eval_jaxpr(closed.jaxpr, flat[:count], *flat[count:]))
     program = translate(whole(*closed.consts, *leaves)).link(wide(np.longdouble))
     weights = [w for w in jax.tree_util.tree_leaves(along) if w.dtype != jax.dtypes.float0]
 

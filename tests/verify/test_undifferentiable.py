@@ -67,3 +67,19 @@ def test_results_that_are_whole_numbers():
         return value, (2 * tangents[0], np.zeros(value[1].shape, jax.dtypes.float0))
 
     assert verify(parts, **FEW).verdict == "agrees"
+
+
+@jax.custom_jvp
+def each_its_own(x: Float[Array, "n"]) -> Float[Array, "n"]:
+    """Halved until small, each entry as often as it needs; from 50 on for ever."""
+    one = lambda x: jax.lax.while_loop(lambda y: y > 1, lambda y: jnp.where(x > 50, y, y / 2), x)  # noqa: E731
+    return jax.vmap(one)(x)
+
+
+each_its_own.defjvp(
+    lambda p, t: (each_its_own(*p), t[0] * jnp.where(p[0] > 1, 2.0 ** -jnp.ceil(jnp.log2(jnp.abs(p[0]))), 1.0))
+)
+
+
+def test_a_batch_of_loops_that_need_not_end():
+    assert verify(each_its_own, **FEW).ok

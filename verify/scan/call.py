@@ -105,7 +105,10 @@ def target_of(text: str) -> Waiting:
     """The rule of a target ``scan:pkg.module::Class.rule``."""
     place, _, path = text.removeprefix(PREFIX).partition("::")
     module, _, options = place.partition("?")
-    given = dict(o.partition("=")[::2] for o in options.split("&") if o)
+    given: dict[str, str] = {}
+    for option in filter(None, options.split("&")):
+        key, _, value = option.partition("=")
+        given[key] = value
     package = Package(module, given=given.get("given"), registry=given.get("registry") != "no")
     rule = at(importlib.import_module(module), path)
     file, line = ("", 0)

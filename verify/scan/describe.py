@@ -54,7 +54,7 @@ def _array(text: str, where: str) -> Spec:
     base, _, domain = text.partition(" in ")
     found = _ARRAY.match(base.strip())
     kind = getattr(jaxtyping, found["kind"], None) if found else None
-    if found is None or (not hasattr(kind, "__getitem__") and not hasattr(kind, "__class_getitem__")):
+    if found is None or kind is None or not issubclass(kind, jaxtyping.AbstractDtype):
         raise SignatureError(f"{where}: got {text!r}; wanted {WANTED}")
     return read(kind[jax.Array, found["axes"]], where, _domain(domain.strip(), where))
 
@@ -63,7 +63,7 @@ def _domain(text: str, where: str) -> domains.Domain:
     if not text:
         return domains.real
     name, _, arguments = text.partition("(")
-    known = getattr(domains, name, None) if name in domains.__all__ and name != "Domain" else None
+    known: Any = getattr(domains, name, None) if name in domains.__all__ and name != "Domain" else None
     try:
         if isinstance(known, domains.Domain) and not arguments:
             return known
