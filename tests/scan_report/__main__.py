@@ -50,7 +50,7 @@ def table(records: list[Record]) -> str:
         without = f" ({judged(plain[package])})" if package in full and package in plain else ""
         cells = [str(counts[w]) for w in WORDS]
         rows.append(
-            f"| {package} | {len(best.claims)} | {len(best.scan['unreachable'])} | {judged(best)}{without} "
+            f"| {package} | {best.scan['rules']} | {len(best.scan['unreachable'])} | {judged(best)}{without} "
             f"| {' | '.join(cells)} |"
         )
     left = [
@@ -59,7 +59,12 @@ def table(records: list[Record]) -> str:
         for c in r.claims
         if c.cases == 0 or c.verdict == "unresolved"
     ]
-    return "\n".join([*rows, "", f"Seed {records[0].seed}; not judged:", "", *left, ""])
+    cut = [f"The scan of {p} was cut off after {len(r.claims)} rules." for p, r in full.items() if _is_cut_off(r)]
+    return "\n".join([*rows, "", f"Seed {records[0].seed}. {' '.join(cut)} Not judged:", "", *left, ""])
+
+
+def _is_cut_off(record: Record) -> bool:
+    return len(record.claims) < record.scan["rules"]
 
 
 def listed() -> str:

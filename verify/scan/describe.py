@@ -68,8 +68,8 @@ def _domain(text: str, where: str) -> domains.Domain:
         if isinstance(known, domains.Domain) and not arguments:
             return known
         if callable(known) and arguments.endswith(")"):
-            values = ast.literal_eval(f"({arguments[:-1]},)")
-            return known(*values)
+            made: Any = known
+            return made(*ast.literal_eval(f"({arguments[:-1]},)"))
     except (ValueError, SyntaxError, TypeError) as error:
         raise SignatureError(f"{where}: the domain {text!r} cannot be read: {error}") from None
     names = ", ".join(n for n in domains.__all__ if n != "Domain")

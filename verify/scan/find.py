@@ -133,12 +133,13 @@ def _filtered(thing: Any) -> Rule | None:
 
 def _custom_gradient(thing: Any) -> Rule | None:
     """What ``jax.custom_gradient`` returns: a function that makes its rule when it is called."""
-    code, closure = getattr(thing, "__code__", None), getattr(thing, "__closure__", None)
+    code: Any = getattr(thing, "__code__", None)
+    closure: Any = getattr(thing, "__closure__", None)
     if not isinstance(code, types.CodeType) or closure is None or "fun" not in code.co_freevars:
         return None
     if not code.co_filename.endswith(_GRADIENT_FILE):
         return None
-    fun = _content(closure[code.co_freevars.index("fun")])
+    fun: Any = _content(closure[code.co_freevars.index("fun")])
     if not callable(fun):
         return None
 
