@@ -30,8 +30,8 @@ FEWER = {
 }
 """Options that make a command cheap."""
 ONLY_PARSED = (
-    "verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch", "verify bench",
-    "verify run --backend", "verify run --full", "verify run --distributed",
+    "verify scan", "verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch",
+    "verify bench", "verify run --backend", "verify run --full", "verify run --distributed",
 )  # fmt: skip
 
 

@@ -143,8 +143,9 @@ def _balls(x: Any) -> np.ndarray:
 
 
 class Ball(Arithmetic):
-    def __init__(self, bits: int, literal_noise: np.random.Generator | None):
+    def __init__(self, bits: int, literal_noise: np.random.Generator | None, table_noise: float | None = None):
         self.name, self.bits, self.literal_noise = f"ball {bits}", bits, literal_noise
+        self.table_noise = table_noise
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -169,7 +170,12 @@ class Ball(Arithmetic):
         if kind_of(dtype) == "key" or not self._is_ball(dtype):
             return value
         balls = _balls(value)
-        if noisy and self.literal_noise is not None and is_floating(dtype) and _inexact(value, dtype):
+        if self.literal_noise is not None and self.table_noise is not None:
+            if is_floating(dtype):
+                moved = np.vectorize(rounded_number, otypes=[bool])(np.asarray(value, np.float64))
+                shifts = self.literal_noise.uniform(-1, 1, np.shape(value)) * self.table_noise
+                balls = np.asarray(balls * np.frompyfunc(arb, 1, 1)(1 + np.where(moved, shifts, 0.0)), object)
+        elif noisy and self.literal_noise is not None and is_floating(dtype) and rounded_number(value):
             shift = self.literal_noise.uniform(-1, 1) * float(_eps(dtype)) / 2
             balls = np.asarray(balls * (1 + arb(shift)), object)
         return balls if np.ndim(balls) else np.asarray(balls, object)
@@ -255,7 +261,7 @@ def _eps(dtype: str) -> float:
     return float(ml_dtypes.finfo(dtype).eps)
 
 
-def _inexact(value: Any, dtype: str) -> bool:
+def rounded_number(value: Any) -> bool:
     """Whether a literal needs more than a dozen significant bits: probably the rounding of another number."""
     number = float(np.asarray(value))
     if not np.isfinite(number) or number == 0:
@@ -264,12 +270,14 @@ def _inexact(value: Any, dtype: str) -> bool:
     return mantissa * 2**12 != int(mantissa * 2**12)
 
 
-def ball(bits: int = 192, literal_noise: np.random.Generator | None = None) -> Arithmetic:
+def ball(
+    bits: int = 192, literal_noise: np.random.Generator | None = None, table_noise: float | None = None
+) -> Arithmetic:
     """Enclosures in `bits` bits. With `literal_noise`, literals that look rounded are moved within their
     rounding, anew at every `Program.link`: how far the result moves is how much the rounding of constants
-    matters.
+    matters. With `table_noise` all such numbers, those of tables too, are moved by that relative amount.
     """
-    return Ball(bits, literal_noise)
+    return Ball(bits, literal_noise, table_noise)
 
 
 def through_balls(name: str) -> Callable[..., Any]:

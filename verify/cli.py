@@ -18,6 +18,7 @@ COMMANDS = {
     "show": "a past run (default: the latest), or one claim of it in full",
     "replay": "run one recorded case again, bit for bit",
     "diff": "what changed between two runs",
+    "scan": "every custom_vjp and custom_jvp rule that a package defines",
     "sweep": "element-wise derivatives over the whole floating-point axis",
     "watch": "judge again what changed, on every save",
     "devices": "what is here: backends, devices, precisions",
@@ -97,6 +98,7 @@ _EXPECTED = (
     ("verify.team", "ProcessLost", 2),
     ("verify.runs", "ReportsError", 4),
     ("verify.serial", "RecordError", 4),
+    ("verify.scan.probe", "NoSuchPackage", 4),
     ("verify.bench.claims", "RunFailed", 3),
 )
 

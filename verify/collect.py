@@ -33,6 +33,8 @@ def collect(target: str) -> tuple[list[Claim], list[str]]:
     place, _, wanted = target.partition("::")
     if not place:
         raise TargetError(f"{target!r}: names no place; wanted a file (path.py), a module (pkg.mod) or path.py::name")
+    if place.startswith("scan:"):
+        return [_scanned(target)], []
     problems: list[str] = []
     modules = [_file(place)] if is_file(place) else _package(place, problems)
     claims = claims_of(modules)
@@ -44,6 +46,16 @@ def collect(target: str) -> tuple[list[Claim], list[str]]:
         hint = f"did you mean {place}::{near[0]}?" if near else f"`verify list {place}` shows what it has"
         raise TargetError(f"{target}: {place} has no claim {wanted!r}; {hint}")
     return chosen, problems
+
+
+def _scanned(target: str) -> Claim:
+    """A rule that ``verify scan`` found."""
+    from verify.scan.call import Uncallable, target_of
+
+    try:
+        return target_of(target).called().claim
+    except (ImportError, Uncallable) as error:
+        raise TargetError(f"{target}: {error}") from None
 
 
 def claims_of(modules: Sequence[ModuleType]) -> list[Claim]:

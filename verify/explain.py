@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 from verify.entries import comparison, inputs_at
-from verify.numerals import MOST_INLINE, brief, clip, count, small
+from verify.numerals import MOST_INLINE, brief, clean, clip, count, small
 from verify.record import Cell, ClaimRecord, Counterexample, Diagnosis
 
 # One symbol a verdict, always beside its word or a legend. The second is for terminals without Unicode.

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from flint import ctx
 
+from verify.approximation import is_approximate, ordinary_size
 from verify.ball import ball
 from verify.cases import Case
 from verify.comparison import EQUAL, RESOLUTION, as_wide, differs, relative
@@ -20,6 +21,7 @@ from verify.exact import exact_inputs
 from verify.kinks import Surroundings
 from verify.oracle import BITS, Oracle, Truth, magnitude, radius, to_floats
 from verify.program import Undecided, Untranslatable
+from verify.relations import RULES
 from verify.trace import Traced
 
 MOST_ENTRIES = 12
@@ -260,6 +262,8 @@ class _Examination:
             return "undecided"
         if not hand and reference is False:
             self._both.add((leaf, at))
+        if not hand and self._is_of_the_approximation(leaf, at, truth, position):
+            return "uncounted"
         if not hand:
             return "uncounted" if self._nowhere_differentiable(leaf, at, position) else "wrong"
         if reference is None and not np.isfinite(self.reference[leaf][at]):
@@ -347,6 +351,28 @@ class _Examination:
                             shift = np.where(np.isfinite(shift), shift, 0.0)
                             self._noise[i] = np.maximum(self._noise[i], 8 * shift)
         return float(self._noise[leaf][at])
+
+    def _is_of_the_approximation(self, leaf: int, at: Any, truth: Truth, position: int) -> bool:
+        """Whether the primal is an approximation (a table of coefficients, a loop with a tolerance), and the rule
+        differs from its derivative by no more than moving its numbers by the resolution would."""
+        if self.relation not in RULES or not is_approximate(self.traced):
+            return False
+        gap = abs(complex(self.hand[leaf][at]) - complex(truth.value.reshape(-1)[position]))
+        driving = max((float(np.abs(as_wide(e)).max(initial=0.0)) for e in self.case.extra), default=1.0)
+        allowed = RESOLUTION * max(self._largest, ordinary_size(self.traced, self.case) * max(1.0, driving))
+        if gap <= allowed or not self.exact or not np.isfinite(gap):
+            return bool(gap <= allowed)
+        rng = np.random.default_rng(0)
+        inputs = [*self.oracle.inputs, *self.oracle.extra]
+        for program, base in ((self.traced.hand, self.exact_hand), (self.traced.reference, self.exact_reference)):
+            for _ in range(3 if base is not None else 0):
+                try:
+                    moved = program.link(ball(self.bits or BITS, rng, RESOLUTION))(self.case.dims, inputs)
+                except NO_FORM:
+                    continue
+                shift = float(magnitude(moved[leaf] - base[leaf])[at])  # type: ignore[index]
+                allowed += 8 * shift if np.isfinite(shift) else 0.0
+        return bool(gap <= allowed)
 
     def _at_most(self, leaf: int, at: Any) -> str:
         if self.exact_hand is None or self.exact_reference is None:

@@ -21,6 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from handgrad.claims import Claim
+from verify.approximation import primal_depends_on_dtype
 from verify.breadth import Breadth, Seen, breadth
 from verify.budget import Budget
 from verify.cases import DTYPES, Case
@@ -41,7 +42,8 @@ from verify.products import has_products
 from verify.program import Untranslatable
 from verify.promises import broken_promise
 from verify.record import PASSING, WORST_FIRST, Cell, ClaimRecord, Counterexample, Diagnosis, Verdict
-from verify.second_order import differentiated, may_be_differentiated
+from verify.relations import RULES
+from verify.second_order import differentiated, may_be_differentiated, slopes_agree
 from verify.serial import MOST_ENTRIES
 from verify.sharding import SHARDED, batched_case
 from verify.shrink import shrink
@@ -61,6 +63,13 @@ TOLD = 60
 """Cases that a condition on such results must hold for."""
 SEARCHED, FEW_LOST = 600, 6
 """Cases among which further ones without a right digit are looked for, until there are so many."""
+_TANGENT_DTYPE = re.compile(
+    r"Expected (?P<wanted>\w+)(?P<wanted_shape>\[[^]]*\]) \(tangent type of [^)]*\) "
+    r"but got (?P<got>\w+)(?P<shape>\[[^]]*\])"
+)
+"""What JAX says of a rule whose tangent has another dtype than the result."""
+CALLING_BACK, FEWEST_CALLING_BACK = 16, 12
+"""Where each evaluation calls back into Python, and may take difference quotients, cases are so many times fewer."""
 _SIZES_CLASH = re.compile(r"shape|dimension|broadcast|size|ndim|rank|axis|axes", re.IGNORECASE)
 
 
@@ -204,6 +213,8 @@ class _Judging:
         count = self.budget.cases or CASES * len(DTYPES)
         share = max(1, count // len(self._dtypes(engine)))
         try:
+            if engine.formula(engine.case(0, dtype)).calls_back:
+                share = max(FEWEST_CALLING_BACK, share // CALLING_BACK)
             done = sum(c.cases for c in self.cells)
             seen = breadth(engine, dtype, share, self._out_of_time, lambda cases: self.report(done + cases))
         except ReferenceRaised as error:
@@ -239,6 +250,8 @@ class _Judging:
             self._shape_mistake(engine, case, text)
             return "wrong", text
         wrong = seen.found("wrong")
+        if wrong and engine.claim.relation == "second_order":
+            wrong = [(s, e) for s, e in wrong if slopes_agree(engine, s.case)]
         if wrong and not any(e.exact or s.case.plain for s, e in wrong):
             return "unresolved", "differs at extreme values only, where no exact arithmetic could settle who is right"
         if wrong:
@@ -246,6 +259,9 @@ class _Judging:
             if any(e.both for _, e in wrong) or seen.found("reference_wrong"):
                 self.notes.append(f"in {seen.dtype} the reference is wrong at some of these cases too")
             return "wrong", None
+        if seen.dependent and engine.claim.relation in RULES and primal_depends_on_dtype(engine, seen.dependent[0][0]):
+            self._loses(engine, seen.dtype, seen.dependent, "inaccurate")
+            return "inaccurate", f"loses digits: off by {seen.dependent[0][1].relative:.1e} relative in {seen.dtype}"
         if seen.dependent:
             case, loss = seen.dependent[0]
             self._loses(engine, seen.dtype, seen.dependent, "wrong")
@@ -532,6 +548,8 @@ class _Judging:
         """A formula whose sizes clash is wrong; any other exception means that it could not be judged."""
         text = str(error)
         message = f"the hand-written function raised {text}"
+        if (dtypes := _TANGENT_DTYPE.search(text)) and dtypes["wanted_shape"] == dtypes["shape"]:
+            text = f"WrongDtype: gives a tangent of {dtypes['got']} for a result of {dtypes['wanted']}"
         if text.startswith("WrongDtype: "):
             message = f"the hand-written function {text.removeprefix('WrongDtype: ')}"
         kind = text.split(":", 1)[0]

@@ -63,10 +63,12 @@ class Remote:
     def __post_init__(self) -> None:
         self.start()
 
-    def start(self) -> None:
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """The environment of a process that loads the user's code."""
         root = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
-        environment = {
+        return {
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -77,12 +79,14 @@ class Remote:
             "XLA_FLAGS": _flags(),
             "PYTHONPATH": path,
         }
+
+    def start(self) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from verify.worker import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            env=environment,
+            env=self.environment(),
             start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops its workers
         )
         self.busy = None

@@ -27,9 +27,10 @@ def _expanded(params: dict) -> Any:
 # Calls that are inlined, and where their jaxpr is.
 INLINED: dict[str, Callable[[dict], Any]] = {
     **{name: lambda p: p["jaxpr"] for name in ("jit", "pjit", "remat2", "checkpoint", "remat", "composite",
-                                                 "core_call", "xla_call", "remat_opt")},
+                                                 "core_call", "xla_call")},
     **{name: lambda p: p["call_jaxpr"] for name in ("closed_call", "call", "eval_jaxpr", "custom_jvp_call",
                                                     "custom_vjp_call")},
+    "remat_opt": lambda p: p["fwd_jaxpr"],
     "custom_vmap_call": lambda p: p["call"],
     "linear_call": lambda p: p["callee"],
     "call_hi_primitive": _expanded,

@@ -188,6 +188,8 @@ class Record:
     """Results on real data (``--data``), by name."""
     strict: bool = False
     """Whether only ``agrees`` passes (``--strict``)."""
+    scan: Mapping[str, Any] = field(default_factory=dict)
+    """What ``verify scan`` found besides the rules that it judged: modules, failing imports, rules out of reach."""
     schema: int = SCHEMA
 
     def passes(self, claim: ClaimRecord) -> bool:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from handgrad.claims import Claim
+from verify.undifferentiable import pulled_back, pushed_forward
 
 TANGENTS = ("jvp", "hvp", "custom_jvp")
 COTANGENTS = ("vjp", "custom_vjp", "second_order")
@@ -36,7 +37,8 @@ class Labelled:
 
 
 def is_inexact(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+    """Whether a leaf is an array that a derivative is taken in: a Python number is an option, not data."""
+    return hasattr(x, "dtype") and hasattr(x, "shape") and jnp.issubdtype(x.dtype, jnp.inexact)
 
 
 def labelled(prefix: str, tree: Any) -> Labelled:
@@ -52,7 +54,7 @@ def inexact_part(prefix: str, tree: Any) -> Labelled:
     kept = [
         (k, x)
         for k, x in zip(both.labels, both.leaves, strict=True)
-        if x is not None and not isinstance(x, str) and not callable(x) and is_inexact(x)
+        if is_inexact(x)
     ]
     return Labelled(tuple(k for k, _ in kept), tuple(x for _, x in kept))
 
@@ -61,7 +63,23 @@ def wrt_of(claim: Claim, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """The arguments differentiated: those claimed, or every inexact one for a custom rule."""
     if claim.wrt or claim.relation not in RULES:
         return claim.wrt
-    return tuple(k for k, v in arguments.items() if inexact_part(k, v).leaves)
+    static = static_names(claim.hand, claim.reference)
+    return tuple(k for k, v in arguments.items() if k not in static and inexact_part(k, v).leaves)
+
+
+def static_names(rule: Any, primal: Callable[..., Any]) -> frozenset[str]:
+    """The arguments in which a rule says that it is not differentiated."""
+    names = list(inspect.signature(primal).parameters)
+    return frozenset(names[i] for i in getattr(rule, "nondiff_argnums", ()) if i < len(names))
+
+
+def _pushed(function: Callable[..., Any], point: Any, tangent: Any) -> tuple[Any, Any]:
+    return jax.jvp(function, (point,), (tangent,))
+
+
+def _pulled(function: Callable[..., Any], point: Any, cotangent: Any) -> tuple[Any, Any]:
+    value, pull = jax.vjp(function, point)
+    return value, pull(cotangent)[0]
 
 
 class Sides:
@@ -82,6 +100,8 @@ class Sides:
         if claim.relation in ("equal_to", "at_most"):
             return labelled("value", call(arguments))
         names = wrt_of(claim, arguments)
+        if claim.relation in RULES:
+            return self._derivative(call, arguments, extra, names, pushed_forward, pulled_back)
         return self._derivative(call, arguments, extra, names)
 
     def hand(self, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> Labelled:
@@ -121,7 +141,13 @@ class Sides:
         return _joined(*value, *parts)
 
     def _derivative(
-        self, call: Callable[..., Any], arguments: Mapping[str, Any], extra: Mapping[str, Any], names: Any
+        self,
+        call: Callable[..., Any],
+        arguments: Mapping[str, Any],
+        extra: Mapping[str, Any],
+        names: Any,
+        push: Callable[..., Any] = _pushed,
+        pull: Callable[..., Any] = _pulled,
     ) -> Labelled:
         relation = self.claim.relation
         moving = {k: arguments[k] for k in names}
@@ -154,17 +180,17 @@ class Sides:
         if relation == "jvp":
             return labelled("tangent", jax.jvp(function, (point,), (tangent,))[1])
         if relation == "custom_jvp":
-            value, moved = jax.jvp(function, (point,), (tangent,))
-            return _joined(labelled("value", value), labelled("tangent", moved))
-        value, pull = jax.vjp(function, point)
-        gradient = by_name(pull(extra["cotangent"])[0])
-        return gradient if relation in ("vjp", "second_order") else _joined(labelled("value", value), gradient)
+            value, moved = push(function, point, tangent)
+            return _joined(inexact_part("value", value), labelled("tangent", moved))
+        value, pulled = pull(function, point, extra["cotangent"])
+        gradient = by_name(pulled)
+        return gradient if relation in ("vjp", "second_order") else _joined(inexact_part("value", value), gradient)
 
 
 def partition(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The inexact leaves of a pytree, and how to put others in their place."""
     leaves, treedef = jax.tree_util.tree_flatten(tree)
-    moving = [not isinstance(x, str) and not callable(x) and is_inexact(x) for x in leaves]
+    moving = [is_inexact(x) for x in leaves]
 
     def rebuild(new: list[Any]) -> Any:
         replacing = iter(new)

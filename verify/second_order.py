@@ -15,9 +15,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from handgrad.claims import Claim
-from verify.relations import call_of, partition
+from verify.cases import Case
+from verify.comparison import as_wide, differs
+from verify.engine import Engine
+from verify.relations import call_of, partition, static_names
+from verify.trace import precision_of
+from verify.undifferentiable import pulled_back
 
 DIFFERENTIATED = ", differentiated once more"
 
@@ -29,29 +35,55 @@ def may_be_differentiated(claim: Claim) -> bool:
 
 def differentiated(claim: Claim) -> Claim:
     """The claim that the derivative of the rule's derivative is that of the primal's."""
+    static = static_names(claim.hand, claim.reference)
     return replace(
         claim,
         name=claim.name + DIFFERENTIATED,
         relation="second_order",
-        hand=_slope(claim.hand),
-        reference=_slope(claim.reference),
+        hand=_slope(claim.hand, static, lambda f, x: jax.grad(f)(x)),
+        reference=_slope(claim.reference, static, _gradient),
     )
 
 
-def _slope(function: Callable[..., Any]) -> Callable[..., Any]:
+def slopes_agree(engine: Engine, case: Case) -> bool:
+    """Whether both first derivatives are the same at a case: where ``jax.grad`` of the primal is wrong, or another
+    convention at a kink, what it is differentiated to says nothing of the rule."""
+    with precision_of("float64"):
+        values = [jnp.asarray(v if v.dtype.kind in "iub" else as_wide(v)) for v in case.values]
+        arguments = case.structure.build(values)
+        hand, reference = (
+            [as_wide(np.asarray(x)) for x in call(arguments)]
+            for call in (engine.sides.hand_call, engine.sides.reference_call)
+        )
+    return all(not differs(h, r).any() for h, r in zip(hand, reference, strict=True))
+
+
+def _gradient(function: Callable[..., Any], point: list[Any]) -> Any:
+    """As ``jax.grad``, of a primal that need not have a reverse mode."""
+    one = jnp.ones((), jax.eval_shape(function, point).dtype)
+    return pulled_back(function, point, one, quotients=False)[1]
+
+
+def _slope(
+    function: Callable[..., Any],
+    static: frozenset[str],
+    differentiate: Callable[[Callable[..., Any], list[Any]], Any],
+) -> Callable[..., Any]:
     """The derivative of <weights, function> in every inexact argument, as a function of the same arguments."""
     call, signature = call_of(function), inspect.signature(function)
 
     def slope(*values: Any, **named: Any) -> tuple[Any, ...]:
         bound = signature.bind(*values, **named)
         bound.apply_defaults()
-        moving, rebuild = partition(dict(bound.arguments))
+        fixed = {k: v for k, v in bound.arguments.items() if k in static}
+        moving, rebuild = partition({k: v for k, v in bound.arguments.items() if k not in static})
 
         def weighed(moving: list[Any]) -> Any:
-            outputs, _ = partition(call(rebuild(moving)))
+            changed = rebuild(moving)
+            outputs, _ = partition(call({k: fixed.get(k, changed.get(k)) for k in bound.arguments}))
             return sum((jnp.real(jnp.vdot(_weights(x), x)) for x in outputs), start=jnp.zeros(()))
 
-        return tuple(jax.grad(weighed)(moving))
+        return tuple(differentiate(weighed, moving))
 
     functools.update_wrapper(slope, inspect.unwrap(function))
     slope.nondiff_argnums = getattr(function, "nondiff_argnums", ())  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ from verify.keyword import keyword
 from verify.pool import IMPORTS, Pool, WorkerLost
 from verify.record import Cell, ClaimRecord, Record, exit_code_of
 from verify.runs import ReportsError, RunFolder, find_case
+from verify.scan.found import Package
 from verify.team import BEAT, RESUME, Place, ProcessLost, Team, place
 from verify.worker import Listed
 
@@ -56,6 +57,8 @@ class Options:
     data: tuple[str, ...] = ()
     output: str = "reports"
     argv: tuple[str, ...] = ()
+    scan: Package | None = None
+    """The package whose rules are judged, in place of targets."""
 
 
 class Listener(Protocol):
@@ -180,6 +183,7 @@ class _Run:
             problems=tuple(self.problems),
             data=data,
             strict=options.strict,
+            scan=options.scan.facts if options.scan else {},
         )
         if self.folder is not None:
             try:
@@ -197,8 +201,8 @@ class _Run:
     def _load(self, pool: Pool) -> tuple[list[Listed], Mapping[str, Any]]:
         claims: list[Listed] = []
         pool.grow(1)
-        targets: list[str] = []
-        for target in self.options.targets:
+        targets: list[Any] = []
+        for target in (self.options.scan,) if self.options.scan else self.options.targets:
             try:
                 loaded = pool.workers[0].call("load", target)
             except (WorkerLost, RuntimeError) as lost:

@@ -130,6 +130,10 @@ def signature_of(claim: Claim) -> Signature:
     for name, (annotation, default) in reference.items():
         if name in joint:
             key = joint[name]
+            described = _described(claim.given[key], f"{claim.name}: given={{{name!r}: ...}}")
+            if described is not None:
+                arguments[name] = described
+                continue
             names = (key,) if isinstance(key, str) else tuple(key)
             arguments[name] = made.setdefault(key, GivenSpec(names, claim.given[key]))
             continue
@@ -148,7 +152,8 @@ def signature_of(claim: Claim) -> Signature:
             )
         spec = read(chosen, f"{claim.name}: argument {name!r}")
         arguments[name] = _untraced(spec, default) if name in static else spec
-    axes = [a for spec in arguments.values() for a in _axes(spec)] + _given_axes(joint, hand, reference)
+    drawn = {n: key for n, key in joint.items() if isinstance(arguments[n], GivenSpec)}
+    axes = [a for spec in arguments.values() for a in _axes(spec)] + _given_axes(drawn, hand, reference)
     dims = tuple(dict.fromkeys(n for a in axes for n in a.names))
     sizes = [d.domain.size for spec in arguments.values() for d in _arrays(spec)]
     dims += tuple(s for s in dict.fromkeys(sizes) if isinstance(s, str) and s not in dims)
@@ -156,6 +161,15 @@ def signature_of(claim: Claim) -> Signature:
     promised = _promise(claim.hand, claim) if claim.relation in ("gradient", "equal_to", "at_most") else None
     output = _promise(claim.reference, claim) if claim.relation != "second_order" else None
     return Signature(arguments, dims, variadics, output, promised)
+
+
+def _described(value: Any, where: str) -> Spec | None:
+    """What stands in place of a strategy: a specification, or an annotation to be read."""
+    if isinstance(value, ArraySpec | StaticSpec | TreeSpec):
+        return value
+    if hasattr(value, "dim_str") or get_origin(value) in (Annotated, Literal):
+        return read(value, where)
+    return None
 
 
 def _untraced(spec: Spec, default: Any) -> Spec:
@@ -247,6 +261,8 @@ def read(annotation: Any, where: str, domain: Domain = real) -> Spec:
 
 def _array(annotation: Any, where: str, domain: Domain) -> ArraySpec:
     dtypes = annotation.dtypes
+    if not isinstance(dtypes, str | list | tuple | set | frozenset):  # Shaped: any dtype will do
+        dtypes = ("float16", "float32")
     names = [str(d).lower() for d in dtypes] if not isinstance(dtypes, str) else [dtypes]
     axes = tuple(_axis(token, where) for token in annotation.dim_str.split())
     kind, dtype = _kind(annotation, names)

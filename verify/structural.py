@@ -282,9 +282,32 @@ def _stacked(rows: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
 
 def while_loop(condition: Callable, body: Callable, cond_consts: tuple, body_consts: tuple,
                carry: tuple) -> tuple:
-    while condition(*cond_consts, *carry)[0]:
-        carry = body(*body_consts, *carry)
+    """Of a batch, as vmap makes it, each element stops when its own condition fails.
+
+    One that never stops has no value.
+    """
+    count = 0
+    while np.any(going := np.asarray(condition(*cond_consts, *carry)[0])):
+        count += 1
+        if going.ndim and count > MOST_REPEATED:
+            return tuple(np.where(_leading(going, np.ndim(c)), _nothing(c), c) for c in carry)
+        after = body(*body_consts, *carry)
+        if going.ndim:
+            after = tuple(np.where(_leading(going, np.ndim(a)), a, c) for a, c in zip(after, carry, strict=True))
+        carry = after
     return carry
+
+
+MOST_REPEATED = 2000
+"""Far more than a series or a fraction takes that converges in double precision."""
+
+
+def _nothing(like: np.ndarray) -> Any:
+    return like if like.dtype.kind in "iub" else like * float("nan")
+
+
+def _leading(which: np.ndarray, ndim: int) -> np.ndarray:
+    return which.reshape(which.shape + (1,) * (ndim - which.ndim))
 
 
 def branch(index: Any, branches: Sequence[Callable]) -> Callable:

@@ -30,6 +30,7 @@ from verify.relations import (
     Sides,
     StructureMismatch,
     inexact_part,
+    is_inexact,
     labelled,
     wrt_of,
 )
@@ -98,6 +99,11 @@ class Traced:
         """Whether a side factorises matrices, in LAPACK's hands on a CPU."""
         programs = (self.both, self.primal)
         return any(key[0] in OPERATIONS for p in programs for key in getattr(p, "operations", {}).values())
+
+    @property
+    def calls_back(self) -> bool:
+        """Whether Python functions of the user's, or difference quotients, are run at every evaluation."""
+        return "pure_callback" in {key[0] for key in getattr(self.both, "operations", {}).values()}
 
     @cached_property
     def hand(self) -> Program | OpaqueProgram:
@@ -208,7 +214,8 @@ def survey(sides: Sides, structure: Structure, dtype: str, sizes: Mapping[str, A
         seen["output_tree"] = jax.tree_util.tree_structure(out)
         seen["wrt"] = wrt_of(sides.claim, arguments)
         seen["moving"] = {k: inexact_part(k, arguments[k]) for k in seen["wrt"]}
-        return tuple(jnp.asarray(x) for x in inexact_part("value", out).leaves)
+        arrays = jax.tree_util.tree_map(lambda x: jnp.asarray(x) if isinstance(x, float | complex) else x, out)
+        return tuple(jnp.asarray(x) for x in inexact_part("value", arrays).leaves)
 
     try:
         jaxpr = jax.make_jaxpr(primal)(*avals)
@@ -405,11 +412,9 @@ def _extra(
             given = iter(flat)
 
             def tangent_of(x: Any) -> Any:
-                if isinstance(x, str) or callable(x):
-                    return x
-                if jnp.issubdtype(jnp.result_type(x), jnp.inexact):
+                if is_inexact(x):
                     return next(given)
-                return np.zeros(jnp.shape(x), jax.dtypes.float0)
+                return np.zeros(x.shape, jax.dtypes.float0) if hasattr(x, "shape") else x
 
             return {f"d{k}": jax.tree_util.tree_map(tangent_of, arguments[k]) for k in seen["wrt"]}
 

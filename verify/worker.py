@@ -45,6 +45,10 @@ class Loaded:
     problems: tuple[str, ...]
 
 
+SCANNED = "scan:"
+"""How the target of a rule begins that a scan found."""
+
+
 def send(stream: IO[bytes], message: Any) -> None:
     data = pickle.dumps(message)
     rest = memoryview(struct.pack("<Q", len(data)) + data)
@@ -78,9 +82,11 @@ class Worker:
         self.home = os.getcwd()
         self.targets: list[list[Any]] = []
 
-    def load(self, target: str) -> Loaded:
+    def load(self, target: Any) -> Loaded:
         from verify.collect import TargetError, collect
 
+        if not isinstance(target, str):
+            return self._load_package(target)
         try:
             claims, problems = collect(target)
         except TargetError as error:
@@ -92,6 +98,21 @@ class Worker:
         number = len(self.targets)
         self.targets.append(claims)
         listed = tuple(self._listed(target, c, (number, i)) for i, c in enumerate(claims))
+        return Loaded(listed, tuple(problems))
+
+    def _load_package(self, package: Any) -> Loaded:
+        """The rules of a package that is scanned; how to call each is worked out when its turn comes."""
+        from verify.scan.call import waiting_in
+
+        waiting, problems = waiting_in(package)
+        number = len(self.targets)
+        self.targets.append(waiting)
+        listed = tuple(
+            Listed(
+                str(w.place), w.target, "custom rule", w.place.module, w.place.file, w.place.line, None, {}, (number, i)
+            )
+            for i, w in enumerate(waiting)
+        )
         return Loaded(listed, tuple(problems))
 
     def _listed(self, target: str, claim: Any, place: tuple[int, int]) -> Listed:
@@ -116,9 +137,14 @@ class Worker:
         from verify.judge import CASES, judge
 
         claim = self.targets[place[0]][place[1]]
+        told = lambda cases: send(self.out, ("progress", cases))  # noqa: E731
+        if target.startswith(SCANNED):
+            from verify.scan.judge import judge_rule
+
+            return judge_rule(claim, target, budget, told)
         if claim.equation is not None and budget.cases is None:
             budget = replace(budget, cases=CASES)  # a line of a text, in float64 alone: the share of one dtype
-        judged = judge(claim, budget, report=lambda cases: send(self.out, ("progress", cases)))
+        judged = judge(claim, budget, report=told)
         return replace(judged, record=replace(judged.record, target=target))
 
     def draft(self, *asked: Any) -> Any:
