@@ -158,7 +158,10 @@ def test_what_wraps_a_rule(thing):
     assert isinstance(rule_within(thing), Rule)
 
 
-@pytest.mark.parametrize("thing", [None, 3, len, jnp.sin, Holder, "cube", object()], ids=repr)
+@pytest.mark.parametrize(
+    "thing", [None, 3, len, jnp.sin, Holder, "cube", object()],
+    ids=["None", "number", "builtin", "jitted", "class", "text", "object"],
+)  # fmt: skip
 def test_what_wraps_none(thing):
     assert rule_within(thing) is None
 
