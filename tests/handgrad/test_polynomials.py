@@ -13,7 +13,8 @@ def test_the_error_of_a_table(pair, which):
     fit = pair[which]
     stored = getattr(polynomials, fit.name)[which]
     assert fit.worst(fit.coefficients(), 41) < mp.mpf(2) ** fit.error
-    assert fit.worst(stored, 41) < mp.mpf(2) ** max(fit.error, -52)  # float64's coefficients are themselves rounded
+    # The coefficients are themselves rounded to float64; where many nearly cancel, four such roundings add up.
+    assert fit.worst(stored, 41) < mp.mpf(2) ** max(fit.error, -51)
 
 
 def test_the_root_of_gelu():
