@@ -31,7 +31,7 @@ class Worker:
         if method == "load":
             return Loaded(tuple(map(listed, range(CLAIMS))), ())
         if method == "header":
-            return {"environment": {"jax": "none", "devices": [], "git": None}, "backends": ("numpy",)}
+            return {"environment": {"jax": "none", "devices": [], "git": None}, "backends": ("numpy",), "topologies": ()}
         assert method == "self_test"
         return []
 

@@ -464,7 +464,8 @@ def test_a_run_that_fails_is_one_message(tmp_path, monkeypatch, capsys):
     ("line", "message"),
     [
         ("--only rigde", "--only: got 'rigde', wanted one of speed, sensitivity, sizes, claims, ridge, softmax, "
-         "layer_norm, network; did you mean ridge?"),
+         "layer_norm, network, backpropagate, recompute, norms, curvature, closed form, cross-entropy; "
+         "did you mean ridge?"),
         ("--seed -1", "--seed: got '-1', wanted a whole number, at least 0"),
         ("--qiuck", "there is no option '--qiuck'; did you mean --quick?"),
         ("ridge", "one argument too many: 'ridge'"),

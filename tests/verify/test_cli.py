@@ -227,7 +227,8 @@ def test_defaults(harness):
         ("show a b c", "verify show: one argument too many: 'c'"),
         ("replay", "the following arguments are required: CASE_ID"),
         ("rnu", "there is no command 'rnu'; did you mean run?"),
-        ("zzz", "there is no command 'zzz'; the commands are run, list, show, replay, diff, sweep, watch, devices"),
+        ("zzz", "there is no command 'zzz'; the commands are run, list, show, replay, diff, scan, sweep, watch, "
+         "devices, bench, new"),
         ("--zzz", "there is no option '--zzz'"),
         ("path.py::f", "there is no command 'path.py::f'; to judge this target: verify run path.py::f"),
     ],

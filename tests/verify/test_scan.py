@@ -333,7 +333,7 @@ def test_scan_and_replay(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert code == 1
     assert "tests.sample_rules.reverse: 10 rules in 1 module" in printed
-    assert printed.splitlines()[-1] == "2 of 2 rules judged: 1 wrong, 1 agrees"
+    assert printed.splitlines()[-1] == "2 of 2 rules judged: 1 agrees, 1 wrong"
     record = read_record(record_file)
     assert json.loads(record_file.read_text())["scan"]["package"] == "tests.sample_rules.reverse"
     wrong = next(c for c in record.claims if c.verdict == "wrong")

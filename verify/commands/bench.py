@@ -30,7 +30,7 @@ def parser() -> Parser:
     parser.add_argument("--quick", action="store_true", help="for seconds only: its figures mean little")
     what = f"parts ({', '.join(PARTS)}) and functions ({', '.join(FUNCTIONS)}) alone, of --derivations "
     what += f"{', '.join(DERIVATIONS)} (default: all)"
-    known = some_of(*PARTS, *FUNCTIONS, *DERIVATIONS)
+    known = some_of(*dict.fromkeys((*PARTS, *FUNCTIONS, *DERIVATIONS)))
     parser.add_argument("--only", type=known, default=(), metavar="LIST", help=what)
     parser.add_argument("--seed", type=whole(0, 2**32), default=0, metavar="S", help="of all draws (default: 0)")
     parser.add_argument(
