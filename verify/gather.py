@@ -78,7 +78,7 @@ def figures_of(
 def _evaluated(engine: Engine, dtype: str, trusted: str) -> tuple[list[_Held], str]:
     held, spent = [], 0
     widths: list[type] = [np.longdouble, np.float64] if dtype == "float64" else [np.float64]
-    slow = engine.formula(engine.case(0, dtype)).engine == "jax"
+    slow = engine.formula(engine.case(0, dtype)).asks_jax
     for index in _indices(SLOW if slow else CASES):
         case = engine.case(index, dtype)
         if case.size > LARGEST or spent > BUDGET:

@@ -100,6 +100,12 @@ class Traced:
         programs = (self.both, self.primal)
         return any(key[0] in OPERATIONS for p in programs for key in getattr(p, "operations", {}).values())
 
+    @cached_property
+    def asks_jax(self) -> bool:
+        """Whether JAX evaluates all of it, or an equation of it, which it compiles for every fresh shape."""
+        keys = {key[0] for p in (self.both, self.primal) for key in getattr(p, "operations", {}).values()}
+        return self.engine == "jax" or "foreign" in keys
+
     @property
     def calls_back(self) -> bool:
         """Whether Python functions of the user's, or difference quotients, are run at every evaluation."""

@@ -166,7 +166,7 @@ def test_selection(folder):
     [
         (["claims.py", "-k", "nothing"], 5, "-k 'nothing' matches no claim"),
         (["claims.py", "-k", "right and"], 4, "-k 'right and' is no expression; wanted e.g. 'ridge and not solution'"),
-        (["claims.py", "--backend", "tpu"], 5, "--backend tpu: no such device here; JAX sees cpu"),
+        (["claims.py", "--backend", "tpu"], 5, "--backend tpu: there is no TPU here"),
         (["nothing.py"], 4, "nothing.py: there is no such file"),
     ],
 )
