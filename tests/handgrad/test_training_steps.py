@@ -197,6 +197,7 @@ def command(*options, **how):
     return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_parameters(tmp_path):
     options = ("--steps", "300", "--checkpoint", str(tmp_path))
     process = command(*options)
@@ -218,6 +219,7 @@ def test_killed_and_resumed_it_ends_with_the_same_parameters(tmp_path):
         jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
 
 
+@pytest.mark.slow
 def test_the_command_prints_accuracy_and_speed(tmp_path):
     out, err = command("--steps", "300", "--activation", "relu").communicate()
     lines = out.splitlines()

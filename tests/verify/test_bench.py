@@ -444,6 +444,7 @@ def is_running(pid):
         return False
 
 
+@pytest.mark.slow
 def test_claims_are_runs_of_the_command():
     (found,) = claims_part.claims(0, replace(Plan(), claims=(1,), run_cases=4), QUIET)
     assert (found.claims, found.cases) == (1, 4) and found.seconds > 0

@@ -213,6 +213,7 @@ def test_seconds_and_a_profile_of_a_conftest(folder):
     assert "replay: verify run claims.py::half --seed 0 --backend numpy" in out
 
 
+@pytest.mark.slow
 def test_selection_and_last_failed(folder):
     """-k, -x, then --lf with a path beside."""
     few = ("--verify", "claims.py", "--verify-cases", "20", "-v")
