@@ -41,7 +41,7 @@ def linear_cross_entropy(W: Float[Array, "k n"], X: Float[Array, "n N"], labels:
 
 @value_and_gradient_of(linear_cross_entropy, wrt=("W", "X"))
 def linear_softmax_cross_entropy(
-    W: Float[Array, "k n"], X: Float[Array, "n N"], labels: Labels, chunk: int = 256
+    W: Float[Array, "k n"], X: Float[Array, "n N"], labels: Labels, chunk: int = 128
 ) -> tuple[Float[Array, ""], tuple[Float[Array, "k n"], Float[Array, "n N"]]]:
     """The loss and its gradients in ``W`` and ``X``, ``chunk`` columns at a time: ``k × chunk`` logits at
     once.

@@ -13,7 +13,7 @@ from handgrad.chunked import linear_cross_entropy, linear_softmax_cross_entropy
 from verify.bench.derivations.measure import Candidate, compare
 from verify.bench.derivations.record import BEST, HAND, PLAIN, Comparison
 
-CHUNK = 256
+CHUNK = 128
 
 
 def cross_entropy(seed: int, quick: bool) -> Iterator[Comparison]:
