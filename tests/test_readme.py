@@ -134,6 +134,14 @@ def bench() -> str:
     return summary(read_bench(ROOT / "reports/published/bench/bench.json"))
 
 
+def derivations() -> str:
+    """What the published comparison of derivations measured."""
+    from verify.bench.derivations.record import read_derivations
+    from verify.bench.derivations.report import summary
+
+    return summary(read_derivations(ROOT / "reports/published/derivations/derivations.json"))
+
+
 _ORDER = [
     "differentials", "ridge", "matrices", "activations", "losses", "normalisation", "layers", "backpropagation",
     "from_value", "networks", "chunked",
@@ -166,7 +174,7 @@ def write() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_files(Path(name))
         parts = {"output": output(Path(name)), "catalogue": catalogue()}
-        parts |= {"bench": bench(), "activations": activations()}
+        parts |= {"bench": bench(), "activations": activations(), "derivations": derivations()}
     for name, part in parts.items():
         text = text.replace(
             f"<!-- begin {name} -->\n{between(text, name)}".rstrip(), f"<!-- begin {name} -->\n{part}"
@@ -189,6 +197,11 @@ def test_the_catalogue_shown_is_the_catalogue():
 
 def test_the_speeds_shown_are_those_published():
     assert between(README.read_text("utf-8"), "bench") == bench(), "python tests/test_readme.py writes it anew"
+
+
+def test_what_a_derivation_buys_is_what_was_published():
+    shown = between(README.read_text("utf-8"), "derivations")
+    assert shown == derivations(), "python tests/test_readme.py writes it anew"
 
 
 def test_the_table_of_activations_is_that_of_the_report():

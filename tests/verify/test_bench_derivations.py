@@ -19,10 +19,11 @@ from verify.bench.derivations.record import (
     Way,
     read_derivations,
 )
-from verify.bench.derivations.report import reached, report
+from verify.bench.derivations.report import reached, report, summary
 from verify.cli import main
 from verify.serial import RecordError, dump, plain
 
+PUBLISHED = Path(__file__).parents[2] / "reports/published/derivations"
 MAKERS = {name: maker for module in (networks, ridge, cross_entropy) for name, maker in module.PARTS.items()}
 
 
@@ -77,6 +78,13 @@ def test_what_is_not_reached_is_said():
     assert [text.rpartition(": ")[2] for text in reached("norms", fast)] == ["reached", "reached"]
     far = [comparison("closed form", "c", (1.0,), (2.0,), **{"largest relative difference": 1e-7})]
     assert reached("closed form", far)[-1].endswith("wanted at most 1e-08: NOT REACHED")
+
+
+def test_what_is_published_is_what_its_record_says():
+    found = read_derivations(PUBLISHED / "derivations.json")
+    assert not found.quick and {c.part for c in found.comparisons} == set(PARTS)
+    assert (PUBLISHED / "report.md").read_text("utf-8") == report(found)
+    assert summary(found) in report(found)
 
 
 def test_a_quick_run(tmp_path, monkeypatch, capfd):
