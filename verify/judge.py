@@ -273,7 +273,8 @@ class _Judging:
             return "inaccurate", f"loses digits: off by {hand[0][1].relative:.1e} relative in {seen.dtype}"
         undecided = seen.found("undecided")
         if undecided and len(undecided) > len(seen.examined) // 2 and seen.undecided > 2:
-            return "unresolved", f"{len(undecided)} cases differ and could not be decided: {undecided[0][1].note}"
+            why = undecided[0][1].note or "they have too many entries for exact arithmetic, or need more digits"
+            return "unresolved", f"{len(undecided)} cases differ and could not be decided: {why}"
         if seen.found("reference_wrong") or theirs:
             return "reference_wrong", self._reference_note(seen, theirs)
         if seen.found("convention"):

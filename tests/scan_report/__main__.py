@@ -17,9 +17,9 @@ HEAD = """\
 `verify scan PACKAGE` on public packages. *Judged* are rules that some source says how to call: annotations, a
 docstring, trial calls, and the registry, which holds shapes and domains only (in brackets: without it). A verdict here
 is on the rule against its own primal, by the letter; what is meant by its authors is said below. Two of the five
-`wrong` of jax are our mistakes: `log_ndtr`, below, and `hyp1f1` at x = 0, where the rule is right, but the primal's loop
-ends before its first term, so that the program is constant there. jax and lineax were judged by NumPy alone, in float64
-and float32, jax in two runs (120 cases a rule, then 60 for those that the first did not reach).
+`wrong` of jax are our mistakes: `log_ndtr`, below, and `hyp1f1` at x = 0, where the rule is right, but the primal's
+loop ends before its first term, so that the program is constant there. jax and lineax were judged by NumPy alone, in
+float64 and float32, jax in two runs (120 cases a rule, then 60 for those that the first did not reach).
 
 """
 

@@ -31,7 +31,8 @@ class Worker:
         if method == "load":
             return Loaded(tuple(map(listed, range(CLAIMS))), ())
         if method == "header":
-            return {"environment": {"jax": "none", "devices": [], "git": None}, "backends": ("numpy",), "topologies": ()}
+            environment = {"jax": "none", "devices": [], "git": None}
+            return {"environment": environment, "backends": ("numpy",), "topologies": ()}
         assert method == "self_test"
         return []
 

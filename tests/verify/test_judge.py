@@ -305,3 +305,23 @@ def test_the_same_seed_gives_the_same_outcome_and_another_seed_other_cases():
     assert first.counterexample.id == second.counterexample.id != third.counterexample.id
     strip = {"seconds": 0.0, "cells": ()}
     assert str({**vars(first), **strip}) == str({**vars(second), **strip})
+
+
+LARGE = Float[Array, "250 251"]
+"""More entries than exact arithmetic is used for."""
+
+
+def half_square(W: LARGE) -> Float[Array, ""]:
+    return jnp.sum(W**2) / 2
+
+
+def test_one_nan_in_a_large_gradient_is_wrong():
+    outcome = judged(lambda W: W.at[3, 4].set(jnp.nan), half_square, "W", cases=4, dtypes=("float64",))
+    assert outcome.verdict == "wrong", outcome
+
+
+def test_where_only_the_range_of_float64_ends_a_large_gradient_is_not_called_wrong():
+    outcome = judged(
+        lambda W: W * (jnp.exp(0 * W + 800) * jnp.exp(0 * W - 800)), half_square, "W", cases=4, dtypes=("float64",)
+    )
+    assert outcome.verdict != "wrong", outcome
