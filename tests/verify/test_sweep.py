@@ -241,6 +241,8 @@ def test_kinks_are_told_from_bends():
 def test_limits():
     oracle = Oracle(activation("gelu"))
     assert (oracle.limit(1), oracle.limit(-1)) == (1.0, 0.0)
+    (value,), _ = collect("handgrad.activations::squareplus_value")
+    assert Oracle(element_wise(value)).limit(-1) == 0.0  # reached slowly, as 1 / |z|
 
 
 # Sweeps ----------------------------------------------------------------------------------------------------

@@ -71,6 +71,8 @@ class Oracle:
     def limit(self, sign: int) -> float:
         """The value towards ±infinity: far out, and infinite where it still grows there."""
         near, far = self.at(np.asarray([sign * 1e100, sign * 1e200])).low
+        if abs(far) < abs(near) / 4:  # 1/|z|, say
+            return 0.0
         return float(far) if not abs(far) > 4 * abs(near) + 4 else float(np.copysign(np.inf, far))
 
     def _block(self, z: np.ndarray, moved: int) -> np.ndarray:
