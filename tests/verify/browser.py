@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -20,26 +21,24 @@ class Browser:
 
     def __init__(self, profile: Path, width: int = 1280, height: int = 900) -> None:
         assert CHROMIUM is not None
-        theirs_in, self._to = os.pipe()
-        self._from, theirs_out = os.pipe()
+        near_in, self._to = os.pipe()
+        self._from, near_out = os.pipe()
+        theirs_in, theirs_out = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (near_in, near_out))
         self._number, self._events, self._rest = 0, [], b""
         self.requests: list[str] = []
         self.complaints: list[str] = []
 
-        def onto_3_and_4() -> None:
-            first, second = os.dup(theirs_in), os.dup(theirs_out)
-            os.dup2(first, 3)
-            os.dup2(second, 4)
-
+        onto_3_and_4 = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
         command = [
+            "bash", "-c", onto_3_and_4, "bash",
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
             "--remote-debugging-pipe", f"--user-data-dir={profile}", f"--window-size={width},{height}",
         ]  # fmt: skip
         self._process = subprocess.Popen(
-            command, preexec_fn=onto_3_and_4, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        for end in (near_in, near_out, theirs_in, theirs_out):
+            os.close(end)
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):

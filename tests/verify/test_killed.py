@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -20,11 +19,18 @@ from verify.runs import runs
 ROOT = Path(__file__).parents[2]
 
 
-def stubbed(folder, *argv, env=None, **more):
-    command = [sys.executable, "-m", "tests.verify.stubbed_run", *argv]
+def stubbed_command(*argv):
+    return [sys.executable, "-m", "tests.verify.stubbed_run", *argv]
+
+
+def started_stub(folder, command, env=None):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "VERIFY_CACHE": "", "NO_COLOR": "1"}
     environment |= env or {"GITHUB_ACTIONS": ""}
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=-1, stderr=-1, text=True, **more)
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=-1, stderr=-1, text=True)
+
+
+def stubbed(folder, *argv, env=None):
+    return started_stub(folder, stubbed_command(*argv), env)
 
 
 def killed(process, after, from_first_claim):
@@ -104,11 +110,9 @@ def test_killed_at_100_moments_of_a_real_run(tmp_path):
 
 def test_a_full_disk_leaves_the_result_on_the_terminal(tmp_path):
     """No file may grow beyond 10 kB: the run begins, then the first claim cannot be written down."""
-
-    def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
-    out, err = stubbed(tmp_path, "run", "x.py", "--seed", "7", preexec_fn=small_files).communicate(timeout=60)
+    command = stubbed_command("run", "x.py", "--seed", "7")
+    limited = ["bash", "-c", 'ulimit -f 10; exec "$@"', "bash", *command]
+    out, err = started_stub(tmp_path, limited).communicate(timeout=60)
     assert re.search(r"claims\.jsonl: cannot be written: File too large; choose another folder with -o DIR", err)
     assert "the results are shown here and not kept" in err and "Traceback" not in err
     assert f"{CLAIMS} claims: " in out and "FAILED x.py::claim_" in out
