@@ -16,7 +16,6 @@ from verify.arithmetic import native, wide
 from verify.cases import SHRUNK, Case, Structure
 from verify.comparison import as_wide, differs
 from verify.draws import Draws
-from verify.elementwise import kind_of
 from verify.hard_cases import along_binades, among, has_one_shape
 from verify.relations import Sides
 from verify.sizes import size_of
@@ -70,13 +69,8 @@ class Engine:
         """The numbers that the programs are written with: where a formula branches, it branches at one of them."""
         traced = self.formula(case)
         if traced not in self._numbers:
-            found: set[float] = set()
-            for program in (traced.hand, traced.primal):
-                for constant in getattr(program, "constants", {}).values():
-                    if np.ndim(constant.value) == 0 and kind_of(constant.dtype) != "key":
-                        number = np.asarray(constant.value).astype(np.complex128)
-                        found.add(abs(float(number.real)))
-            self._numbers[traced] = tuple(sorted(n for n in found if 0 < n < np.inf))
+            numbers = (getattr(program, "numbers", ()) for program in (traced.hand, traced.primal))
+            self._numbers[traced] = tuple(sorted(set().union(*numbers)))
         return self._numbers[traced]
 
     def is_element_wise(self, case: Case) -> bool:

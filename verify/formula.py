@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from flint import ctx
 
-from verify.approximation import is_approximate, ordinary_size
+from verify.approximation import Approximation
 from verify.arithmetic import wide
 from verify.ball import ball
 from verify.cases import Case
@@ -22,7 +22,6 @@ from verify.exact import exact_inputs
 from verify.kinks import Surroundings
 from verify.oracle import BITS, Oracle, Truth, magnitude, radius, to_floats
 from verify.program import Undecided, Untranslatable
-from verify.relations import RULES
 from verify.trace import Traced
 
 MOST_ENTRIES = 12
@@ -78,7 +77,7 @@ def examine(
             if bits is not None:
                 ctx.prec = bits
             try:
-                examination = _Examination(traced, relation, case, hand, reference, suspects, bits, width)
+                examination = Examination(traced, relation, case, hand, reference, suspects, bits, width)
                 found = examination.run()
             except NO_FORM as error:
                 note = f"no oracle: {type(error).__name__}: {error}"
@@ -95,7 +94,7 @@ def _blank(hand: Any, reference: Any, finding: Finding, note: str = "") -> Exami
     return Examined(finding, tuple(hand), tuple(reference), blank, note)
 
 
-class _Examination:
+class Examination:
     def __init__(
         self, traced: Traced, relation: str, case: Case, hand: Any, reference: Any, suspects: Any,
         bits: int | None, width: Any = np.longdouble,
@@ -111,7 +110,8 @@ class _Examination:
         self.exact_hand = self._side(traced.hand) if exact else None
         self.exact_reference = self._side(traced.reference) if exact else None
         self._noise: list[np.ndarray] | None = None
-        self._largest = self._scale()
+        self.largest = self._scale()
+        self._approximation = Approximation(self)
         self._surroundings: Surroundings | None = None
         self._both: set[tuple[int, tuple[int, ...]]] = set()
         self._meant: Oracle | None = None
@@ -169,13 +169,13 @@ class _Examination:
             for flat in self._chosen(suspect, leaf):
                 at = np.unravel_index(flat, suspect.shape) if suspect.shape else ()
                 at = tuple(int(i) for i in at)
-                truth, position = self._truth(self.oracle, leaf, at, flat)
+                truth, position = self.truth_at(self.oracle, leaf, at, flat)
                 if self.traced.stops and not self._reference_equals(leaf, at, truth, position):
                     truth, position = self._as_meant(leaf, at, flat, truth, position)
                 self.truth[leaf][at] = truth.value.reshape(-1)[position]
                 yield leaf, at, truth, position
 
-    def _truth(self, oracle: Oracle, leaf: int, at: tuple[int, ...], flat: int) -> tuple[Truth, int]:
+    def truth_at(self, oracle: Oracle, leaf: int, at: tuple[int, ...], flat: int) -> tuple[Truth, int]:
         """The derivative that belongs to one entry, and where it stands in the array returned."""
         values = self.relation in ("value_and_gradient", "custom_vjp", "custom_jvp", "equal_to", "at_most")
         outputs = [o for o in oracle.value() if o.dtype == object or o.dtype.kind in "fc"] if values else []
@@ -200,7 +200,7 @@ class _Examination:
         if self._meant is None:
             self._meant = Oracle(self.traced, self.relation, self.case, self.bits, self.width, stopping=True)
             self._meant.inputs = self.oracle.inputs
-        meant, place = self._truth(self._meant, leaf, at, flat)
+        meant, place = self.truth_at(self._meant, leaf, at, flat)
         return (meant, place) if self._reference_equals(leaf, at, meant, place) else (truth, position)
 
     def _partial(self, oracle: Oracle, leaf: int, at: tuple[int, ...]) -> Truth:
@@ -263,8 +263,8 @@ class _Examination:
             return "undecided"
         if not hand and reference is False:
             self._both.add((leaf, at))
-        if not hand and self._is_of_the_approximation(leaf, at, truth, position):
-            return "uncounted"
+        if not hand and (excuse := self._approximation.excuse(leaf, at, complex(value))) is not None:
+            return excuse
         if not hand:
             return "uncounted" if self._nowhere_differentiable(leaf, at, position) else "wrong"
         if reference is None and not np.isfinite(self.reference[leaf][at]):
@@ -279,7 +279,7 @@ class _Examination:
             return False
         rng = np.random.default_rng(0)
         extra = tuple(rng.uniform(0.5, 1.5, e.shape).astype(e.dtype) for e in self.case.extra)
-        probe = _Examination.__new__(_Examination)
+        probe = Examination.__new__(Examination)
         probe.__dict__.update(self.__dict__)
         probe.case = replace(self.case, extra=extra)
         probe.oracle = Oracle(self.traced, self.relation, probe.case, self.bits, self.width)
@@ -312,7 +312,7 @@ class _Examination:
         gap = float(gap_ball.mid())
         size = float(abs(other).mid()) if not isinstance(other, float) else abs(other)
         slack = float(gap_ball.rad()) + error
-        if slack > 2.0**-20 * size and slack > 2.0**-200 and slack > NOTHING * self._largest:  # more bits would tell
+        if slack > 2.0**-20 * size and slack > 2.0**-200 and slack > NOTHING * self.largest:  # more bits would tell
             return None
         if gap <= EQUAL * size + slack:
             return True
@@ -361,28 +361,6 @@ class _Examination:
                             shift = np.where(np.isfinite(shift), shift, 0.0)
                             self._noise[i] = np.maximum(self._noise[i], 8 * shift)
         return float(self._noise[leaf][at])
-
-    def _is_of_the_approximation(self, leaf: int, at: Any, truth: Truth, position: int) -> bool:
-        """Whether the primal is an approximation (a table of coefficients, a loop with a tolerance), and the rule
-        differs from its derivative by no more than moving its numbers by the resolution would."""
-        if self.relation not in RULES or not is_approximate(self.traced):
-            return False
-        gap = abs(complex(self.hand[leaf][at]) - complex(truth.value.reshape(-1)[position]))
-        driving = max((float(np.abs(as_wide(e)).max(initial=0.0)) for e in self.case.extra), default=1.0)
-        allowed = RESOLUTION * max(self._largest, ordinary_size(self.traced, self.case) * max(1.0, driving))
-        if gap <= allowed or not self.exact or not np.isfinite(gap):
-            return bool(gap <= allowed)
-        rng = np.random.default_rng(0)
-        inputs = [*self.oracle.inputs, *self.oracle.extra]
-        for program, base in ((self.traced.hand, self.exact_hand), (self.traced.reference, self.exact_reference)):
-            for _ in range(3 if base is not None else 0):
-                try:
-                    moved = program.link(ball(self.bits or BITS, rng, RESOLUTION))(self.case.dims, inputs)
-                except NO_FORM:
-                    continue
-                shift = float(magnitude(moved[leaf] - base[leaf])[at])  # type: ignore[index]
-                allowed += 8 * shift if np.isfinite(shift) else 0.0
-        return bool(gap <= allowed)
 
     def _at_most(self, leaf: int, at: Any) -> str:
         if self.exact_hand is None or self.exact_reference is None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, wraps
 from typing import Any
 
 import jax
@@ -93,6 +93,8 @@ class Traced:
     """Why the trace is not symbolic."""
     stops: bool = False
     """Whether the primal holds a stop_gradient."""
+    made_with: Callable[[float], Any] | None = None
+    """Hand, where the value that a custom rule is made with is larger by a factor; None for other claims."""
 
     @cached_property
     def factorises(self) -> bool:
@@ -324,6 +326,11 @@ def _trace(
 
             return run
 
+        @cache
+        def made_with(factor: float) -> Any:
+            with precision_of(dtype), multiplied(sides.claim.hand, factor):
+                return translate(jax.make_jaxpr(side("hand"))(*avals, *extra_avals))
+
         try:
             reference_jaxpr = jax.make_jaxpr(side("reference"))(*avals, *extra_avals)
         except Exception as error:
@@ -376,7 +383,25 @@ def _trace(
         mismatch=mismatch,
         reason=opaque or reason,
         stops=any(key[0] == "stop" for key in getattr(programs[2], "operations", {}).values()),
+        made_with=made_with if isinstance(sides.claim.hand, jax.custom_jvp | jax.custom_vjp) else None,
     )
+
+
+@contextmanager
+def multiplied(rule: Any, factor: float) -> Iterator[None]:
+    """While it lasts, a custom rule's function gives its value times ``factor``, also to the rule itself."""
+    plain = rule.fun
+
+    @wraps(plain)
+    def larger(*arguments: Any, **options: Any) -> Any:
+        out = plain(*arguments, **options)
+        return jax.tree_util.tree_map(lambda x: x * factor if is_inexact(x) else x, out)
+
+    rule.fun = larger
+    try:
+        yield
+    finally:
+        rule.fun = plain
 
 
 def _no_numbers(hand: Any, reference: Any) -> str | None:
