@@ -43,6 +43,8 @@ MOVED = 2.0**-20
 """By how much of itself the value is moved, to see how a rule that is made with it moves."""
 CLEAR, VAGUE = 2.0**-14, 2.0**-3
 """Relative errors of coarse quotients: a mistake of 1e-3 shows at least, or nothing is said."""
+ROUNDING = 2.0**-45
+"""Beside values this is what rounding may leave of a derivative that is zero."""
 UNSURE = (Undecided, Untranslatable, ArithmeticError, ValueError, NotImplementedError)
 
 
@@ -51,17 +53,25 @@ class Approximation:
 
     def __init__(self, examination: Examination):
         self.of = examination
+        self.excused = False
         self._seam: float | None = None
         self._coarse: dict[tuple[int, bool], Coarse] = {}
 
     def excuse(self, leaf: int, at: tuple[int, ...], told: complex) -> Literal["uncounted", "undecided"] | None:
         """``told`` is the program's own derivative; None if the rule is not to be excused."""
+        found = self._excuse(leaf, at, told)
+        self.excused = self.excused or found == "uncounted"
+        return found
+
+    def _excuse(self, leaf: int, at: tuple[int, ...], told: complex) -> Literal["uncounted", "undecided"] | None:
         of = self.of
         if of.relation not in RULES or not np.isfinite(gap := abs(self._hand(leaf, at) - told)):
             return None
-        if self._is_of_a_table(leaf, at, gap) or self._is_of_a_seam(leaf, at, gap):
+        if self._is_of_a_table(leaf, at, gap):
             return "uncounted"
-        return self._of_a_loop(leaf, at, abs(told)) if getattr(of.traced.primal, "repeats_until", False) else None
+        if getattr(of.traced.primal, "repeats_until", False):  # elsewhere its loop need not end
+            return self._of_a_loop(leaf, at, abs(told))
+        return "uncounted" if self._is_of_a_seam(leaf, at, gap) else None
 
     def _hand(self, leaf: int, at: tuple[int, ...]) -> complex:
         exact = self.of.exact_hand
@@ -71,6 +81,7 @@ class Approximation:
         """A difference counts if steps above the loop's tolerance confirm it."""
         of, mine = self.of, self._hand(leaf, at)
         flat = int(np.ravel_multi_index(at, np.shape(of.hand[leaf]))) if at else 0
+        nothing = self._tolerance * of.largest  # as what a start that is forgotten leaves behind
         confirmed = vague = False
         for rung, relative in rungs():
             if (rung, relative) not in self._coarse:
@@ -83,12 +94,18 @@ class Approximation:
             size = max(abs(value), told)
             if not np.isfinite(value) or not error <= VAGUE * size:
                 continue
-            equal = abs(mine - value) <= RESOLUTION * abs(value) + 4 * error
+            equal = abs(mine - value) <= RESOLUTION * abs(value) + 4 * error + nothing
             if equal and error <= CLEAR * size:
                 return "uncounted"
             vague |= equal
             confirmed |= not equal and rung <= CONFIRMING
         return "undecided" if vague and not confirmed else None
+
+    @property
+    def _tolerance(self) -> float:
+        """That of the primal's loop, if it is one of its numbers."""
+        numbers = getattr(self.of.traced.primal, "numbers", ())
+        return max((n for n in numbers if ROUNDING < n < RESOLUTION), default=ROUNDING)
 
     def _is_of_a_seam(self, leaf: int, at: tuple[int, ...], gap: float) -> bool:
         """Whether the rule is made with the primal's value, and differs by no more than the value itself is off."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 
 from verify.accuracy import Loss, Suspicion, confirm, most_telling, one_by_one, suspicions
-from verify.adversary import STARTS, climbed, discrepancy
+from verify.adversary import DEAR_STEPS, STARTS, STEPS, climbed, discrepancy
 from verify.cases import Case
 from verify.comparison import RESOLUTION, clearly_fine, compare_all, differs, precision
 from verify.draws import BLOCK
@@ -107,7 +108,7 @@ def breadth(
         report(first)
         block = _block(engine, seen, range(first, min(first + BLOCK, cases)))
         if block:
-            _judge_block(engine, seen, block, suspects, climbs)
+            _judge_block(engine, seen, block, suspects, climbs, partial(report, first))
         if stop() or len(block) < BLOCK:
             break
     formula = dtype == engine.formula_dtype and engine.claim.relation != "at_most" and not seen.shape_mistake
@@ -117,7 +118,8 @@ def breadth(
             if not stop():
                 _judge_trials(engine, seen, index)
     for _, here in climbs if engine.claim.relation != "at_most" else ():
-        found_uphill = climbed(engine, here.case)
+        report(seen.cases)
+        found_uphill = climbed(engine, here.case, DEAR_STEPS if engine.formula(here.case).is_dear else STEPS)
         if found_uphill:
             seen.differing.append(Seen(*found_uphill))
     _examine(engine, seen, lambda: report(seen.cases))
@@ -155,11 +157,16 @@ def _judge_block(
     cases: list[Case],
     suspects: list[tuple[Case, Suspicion]],
     climbs: list[tuple[float, Seen]],
+    alive: Callable[[], None],
 ) -> None:
     """Both sides at every case, compared all at once; only what differs or loses digits is looked at alone."""
     low = seen.dtype != engine.formula_dtype
     at_most = engine.claim.relation == "at_most"
-    wide = [engine.wide(case) for case in cases]
+    wide = []
+    for case in cases:
+        if engine.formula(case).is_dear:
+            alive()
+        wide.append(engine.wide(case))
     compared = compare_all([h for h, _ in wide], [r for _, r in wide])
     agree = compared.agree.tolist()
     if at_most:

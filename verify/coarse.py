@@ -27,13 +27,15 @@ CONFIRMING = 3
 class Coarse(Oracle):
     """Three steps of the ladder; a ``relative`` one is measured in the size of the entries that move."""
 
+    most_turns = 500  # a long step may lead out of the domain, where a loop need not end
+
     def __init__(self, like: Oracle, rung: int, relative: bool):
         super().__init__(like.traced, like.relation, like.case, like.bits, like.width)
         self.inputs = like.inputs
         self.rung, self.relative = rung, relative
 
     def _limited(self, x: Any) -> Any:
-        return x if self.relative else np.ones_like(x)
+        return x if self.relative else np.ones_like(x)[()]
 
     def _along(self, line: Callable[[Any], np.ndarray], scale: float, contracted: bool) -> Truth:
         steps = [self._step(scale, LARGEST + STRIDE * (self.rung + i)) for i in range(3)]

@@ -25,7 +25,7 @@ CASES, WALKS = 150, 6
 LARGEST, BUDGET = 4096, 150_000
 """Input entries of a case, and of all of them together."""
 SLOW = 12
-"""Cases where JAX itself must evaluate them."""
+"""Cases where JAX itself must evaluate them, or where each takes long."""
 FINE, NEAR, COARSE = 2, 8, 64
 """Points a binade, between 2^-NEAR and 2^NEAR; elsewhere one in so many binades."""
 SIZES, DIMENSIONS = 24, 4
@@ -78,7 +78,8 @@ def figures_of(
 def _evaluated(engine: Engine, dtype: str, trusted: str) -> tuple[list[_Held], str]:
     held, spent = [], 0
     widths: list[type] = [np.longdouble, np.float64] if dtype == "float64" else [np.float64]
-    slow = engine.formula(engine.case(0, dtype)).asks_jax
+    traced = engine.formula(engine.case(0, dtype))
+    slow = traced.asks_jax or traced.is_dear
     for index in _indices(SLOW if slow else CASES):
         case = engine.case(index, dtype)
         if case.size > LARGEST or spent > BUDGET:

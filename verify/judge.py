@@ -70,6 +70,8 @@ _TANGENT_DTYPE = re.compile(
 """What JAX says of a rule whose tangent has another dtype than the result."""
 CALLING_BACK, FEWEST_CALLING_BACK = 16, 12
 """Where each evaluation calls back into Python, and may take difference quotients, cases are so many times fewer."""
+REPEATING, FEWEST_REPEATING = 4, 24
+"""The same where each repeats something until it is good enough."""
 _SIZES_CLASH = re.compile(r"shape|dimension|broadcast|size|ndim|rank|axis|axes", re.IGNORECASE)
 
 
@@ -213,8 +215,11 @@ class _Judging:
         count = self.budget.cases or CASES * len(DTYPES)
         share = max(1, count // len(self._dtypes(engine)))
         try:
-            if engine.formula(engine.case(0, dtype)).calls_back:
-                share = max(FEWEST_CALLING_BACK, share // CALLING_BACK)
+            traced = engine.formula(engine.case(0, dtype))
+            if traced.calls_back:
+                share = min(share, max(FEWEST_CALLING_BACK, share // CALLING_BACK))
+            elif traced.is_dear:
+                share = min(share, max(FEWEST_REPEATING, share // REPEATING))
             done = sum(c.cases for c in self.cells)
             seen = breadth(engine, dtype, share, self._out_of_time, lambda cases: self.report(done + cases))
         except ReferenceRaised as error:

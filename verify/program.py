@@ -13,7 +13,7 @@ import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import CodeType
 from typing import Any
 
@@ -78,6 +78,8 @@ class Program:
         What an arithmetic needs while it runs is set up at every call, unless the caller has done so (`guarded` False).
         """
         namespace: dict[str, Any] = dict(structural.NAMES)
+        if arithmetic.most_turns is not None:
+            namespace["while_loop"] = partial(structural.while_loop, most=arithmetic.most_turns)
         namespace.update(self.statics)
         for name, key in self.operations.items():
             namespace[name] = arithmetic.operation(*key)

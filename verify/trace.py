@@ -114,6 +114,11 @@ class Traced:
         return "pure_callback" in {key[0] for key in getattr(self.both, "operations", {}).values()}
 
     @cached_property
+    def is_dear(self) -> bool:
+        """Whether one evaluation takes as long as many: it calls back, or repeats something until it is good enough."""
+        return self.calls_back or getattr(self.both, "repeats_until", False)
+
+    @cached_property
     def hand(self) -> Program | OpaqueProgram:
         return self._translated(0)
 
