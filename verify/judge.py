@@ -50,7 +50,8 @@ from verify.shrink import shrink
 from verify.signature import SignatureError
 from verify.sizes import SizeError
 from verify.source import source_of
-from verify.trace import HandRaised, ReferenceRaised
+from verify.survey import ReferenceRaised
+from verify.trace import HandRaised
 from verify.witness import candidates_of, named_inputs
 
 CASES = 1000
@@ -400,23 +401,17 @@ class _Judging:
     def _nondeterministic(self, engine: Engine, dtype: str) -> bool:
         """Traces and runs twice: a function that uses a clock, a generator or a race shows itself."""
         case = engine.case(0, dtype)
-        first = engine.wide(case)[0]
-        again = Engine(self.claim, engine.draws)
-        same = again.completed(case)
-        second = again.wide(same)[0]
-        runs = [first, second]
-        if "numpy" not in self.budget.backends or engine.formula(case).engine == "jax":
-            runs.append(engine.wide(case)[0])
+        runs = engine.hand_runs(case)
         if all(
             a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
-            for r in runs[1:]
-            for a, b in zip(first, r, strict=True)
+            for again in runs[1:]
+            for a, b in zip(runs[0], again, strict=True)
         ):
             return False
         text = "gives different values for the same input in two runs: remove the source of randomness or the race"
         self.diagnoses = (Diagnosis("nondeterministic", text, evidence="one case, evaluated twice"),)
         truth = engine.wide(case)[1]
-        self.failures.append(Failure(case, first, truth, truth))
+        self.failures.append(Failure(case, runs[0], truth, truth))
         self.cells.append(Cell("numpy", dtype, None, "eager", "wrong", 1, 1, reason="nondeterministic"))
         return True
 
@@ -609,7 +604,9 @@ class _Judging:
     def _figures(self, engine: Engine, verdict: Verdict, shown: Case) -> Figures | None:
         """What plots are drawn from, of the first cell on the numpy engine that ends in this verdict."""
         cell = next((c for c in self.cells if c.backend == "numpy" and c.verdict == verdict), None)
-        if cell is None or any(d.kind in ("shape", "nondeterministic") for d in self.diagnoses):
+        if cell is None or not self.budget.explain:
+            return None
+        if any(d.kind in ("shape", "nondeterministic") for d in self.diagnoses):
             return None
         if verdict == "reference_wrong":
             return figures_of(engine, cell.dtype, shown, "hand")
