@@ -109,7 +109,7 @@ def test_killed_at_100_moments_of_a_real_run(tmp_path):
 
 
 def test_selection(tmp_path):
-    """-x stops at the first failure, --lf takes what failed in the last run, -k what it names, --resume what is left."""
+    """-x stops at the first failure, --lf takes what failed in the last run, -k what it names."""
 
     def ran(*argv):
         process = stubbed(tmp_path, "run", "x.py", "--seed", "7", *argv)
