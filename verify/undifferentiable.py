@@ -141,7 +141,7 @@ def _by_quotients(function: Function, point: Any, along: Any, transposed: bool) 
             found = [sum(v * d for v, d in zip(given, of_output, strict=True)) for of_output in by_output]
         return tuple(np.asarray(f).astype(x.dtype) for f, x in zip(found, wanted, strict=True))
 
-    entry_by_entry = _is_entry_by_entry(closed.jaxpr, leaves[0].shape) if leaves else False
+    entry_by_entry = is_entry_by_entry(closed.jaxpr, leaves[0].shape) if leaves else False
     wanted = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (leaves if transposed else outputs)]
     found = list(
         jax.pure_callback(applied, tuple(wanted), *closed.consts, *leaves, *weights, vmap_method="sequential")
@@ -158,7 +158,7 @@ def _by_quotients(function: Function, point: Any, along: Any, transposed: bool) 
     )
 
 
-def _is_entry_by_entry(jaxpr: Any, shape: tuple[int, ...]) -> bool:
+def is_entry_by_entry(jaxpr: Any, shape: tuple[int, ...]) -> bool:
     """Whether, by its operations alone, an entry of a result depends on the same entry of the inputs and no other."""
     if any(v.aval.shape != shape for v in (*jaxpr.invars, *jaxpr.outvars)):
         return False
@@ -167,7 +167,7 @@ def _is_entry_by_entry(jaxpr: Any, shape: tuple[int, ...]) -> bool:
         if any(v.aval.shape not in (shape, ()) for v in (*eqn.invars, *eqn.outvars)):
             return False
         if name in INLINED:
-            if not _is_entry_by_entry(getattr(INLINED[name](eqn.params), "jaxpr", None), shape):
+            if not is_entry_by_entry(getattr(INLINED[name](eqn.params), "jaxpr", None), shape):
                 return False
         elif name == "broadcast_in_dim":
             if eqn.invars[0].aval.shape != ():
