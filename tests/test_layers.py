@@ -21,6 +21,7 @@ WITHOUT_JAX = [
     "verify.bench.plan", "verify.commands.bench", "verify.bench.derivations.record", "verify.bench.derivations.report",
     "verify.sweep.measure", "verify.sweep.points", "verify.sweep.tally", "verify.sweep.state", "verify.sweep.judge",
     "verify.sweep.plot", "verify.sweep.report", "verify.commands.sweep", "verify.stub", "verify.commands.new",
+    "verify.specification", "verify.annotations", "verify.claim_options", "verify.signature",
     "verify.scan.found", "verify.scan.probe", "verify.report.scan", "verify.commands.scan",
 ]  # fmt: skip
 

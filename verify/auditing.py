@@ -25,7 +25,7 @@ from verify.environment import environment
 from verify.fixed import FixedDraws
 from verify.judge import Judged, judge
 from verify.record import ClaimRecord, Record, write_record
-from verify.signature import SignatureError
+from verify.specification import SignatureError
 
 __all__ = ["Audit"]
 

@@ -47,9 +47,9 @@ from verify.second_order import differentiated, may_be_differentiated, slopes_ag
 from verify.serial import MOST_ENTRIES
 from verify.sharding import SHARDED, batched_case
 from verify.shrink import shrink
-from verify.signature import SignatureError
 from verify.sizes import SizeError
 from verify.source import source_of
+from verify.specification import SignatureError
 from verify.trace import HandRaised, ReferenceRaised
 from verify.witness import candidates_of, named_inputs
 
