@@ -15,7 +15,7 @@ WITHOUT_JAX = [
     "verify.report.junit", "verify.report.markdown", "verify.report.terminal", "verify.sizes", "verify.budget",
     "verify.report.index", "verify.report.github", "verify.report.plots", "verify.figures", "verify.entries",
     "verify.numerals", "verify.history", "verify.differences", "verify.commands.diff", "verify.commands.run",
-    "verify.session", "verify.request", "verify.loading", "verify.selection", "verify.opening", "verify.journal",
+    "verify.session", "verify.request", "verify.loading", "verify.scope", "verify.opening", "verify.journal",
     "verify.judging", "verify.processes", "verify.kept", "verify.keyword", "verify.pool", "verify.worker",
     "verify.pytest_plugin", "verify.bench.record",
     "verify.bench.ratios", "verify.bench.tables", "verify.bench.report", "verify.bench.plot", "verify.bench.folder",

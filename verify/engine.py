@@ -20,8 +20,8 @@ from verify.elementwise import kind_of
 from verify.hard_cases import along_binades, among, has_one_shape
 from verify.relations import Sides
 from verify.sizes import size_of
-from verify.trace import TRIALS, Traced, stacked, trace
-from verify.trials import Trials
+from verify.trace import Traced, hand_again, trace
+from verify.trials import TRIALS, Trials, stacked
 
 Arrays = tuple[np.ndarray, ...]
 WIDE: dict[Any, str] = {np.float64: "wide-float64", np.longdouble: "wide-longdouble"}
@@ -188,6 +188,20 @@ class Engine:
         inputs = _inputs(traced, case.values)
         run = self._link(traced, "primal", "wide-float64", lambda: wide(np.float64))
         return tuple(as_wide(o) for o in run(case.dims, inputs) if o.dtype.kind in "fc")
+
+    def hand_runs(self, case: Case) -> list[Arrays]:
+        """The hand-written function's results at one case: as traced first, traced anew, and what JAX evaluates itself
+        once more. They are equal unless it uses a clock, a generator or a race."""
+        traced = self.formula(case)
+        if traced.mismatch:
+            return []
+        inputs = _inputs(traced, (*case.values, *case.extra))
+        first, anew = (
+            program.link(wide(np.float64), guarded=False)
+            for program in (traced.hand, hand_again(self.sides, case.structure, traced))
+        )
+        runs = (first, anew, first) if traced.engine == "jax" else (first, anew)
+        return [tuple(as_wide(x) for x in run(case.dims, inputs)) for run in runs]
 
     def widened_cell(self, case: Case) -> tuple[Arrays, Arrays]:
         """The trace of the cell's own dtype, casts widened: does the formula itself depend on the dtype?"""

@@ -38,6 +38,7 @@ def _truth_of(engine: Engine, case: Case) -> Arrays | None:
 
 
 def confirm_losses(engine: Engine, seen: Breadth, suspects: list[tuple[Case, Suspicion]]) -> None:
+    """Looks into the most telling suspicions in the dtype's own arithmetic; those that hold are losses."""
     per_side = dict.fromkeys(TRIED, 0)
     for case, suspicion in most_telling(suspects, lambda s: s[1]):
         side = suspicion.side

@@ -24,7 +24,7 @@ from verify.processes import await_record, gather
 from verify.record import Record, exit_code_of
 from verify.request import Listener, NothingToRun, Options, UsageError
 from verify.runs import ReportsError
-from verify.selection import backends_of, nothing, selected
+from verify.scope import backends_of, nothing, selected
 from verify.team import Place, Team, place
 from verify.worker import Listed
 

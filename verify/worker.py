@@ -93,8 +93,6 @@ class Worker:
             claims, problems = [], [str(error)]
         finally:
             os.chdir(self.home)  # the other targets are relative to where the command was typed
-        gc.collect()
-        gc.freeze()  # JAX is a million objects that need not be looked through again and again
         number = len(self.targets)
         self.targets.append(claims)
         listed = tuple(self._listed(target, c, (number, i)) for i, c in enumerate(claims))
@@ -166,6 +164,8 @@ class Worker:
         import verify.selftest  # noqa: F401
 
         jax.devices()
+        gc.freeze()  # JAX is a million objects that need not be looked through again and again
+        gc.enable()
 
     def header(self) -> dict[str, Any]:
         from verify.environment import backends_here, environment
@@ -192,6 +192,7 @@ def main() -> None:
     sys.stdout = sys.stderr
     if "" not in sys.path:
         sys.path.insert(0, "")
+    gc.disable()  # until all is imported
     worker = Worker(out)
     while True:
         try:

@@ -26,7 +26,7 @@ from verify.scan.found import Package, Place
 from verify.scan.given import REGISTRY, GivenError, arguments_of, inputs_of
 from verify.scan.judge import judge_rule
 from verify.scan.trial import tried
-from verify.signature import ArraySpec, SignatureError, StaticSpec, TreeSpec
+from verify.specification import ArraySpec, SignatureError, StaticSpec, TreeSpec
 
 SAMPLE = ("forward", "reverse", "undifferentiable")
 FEW = Budget(0, 24, ("numpy",), ("float64",))

@@ -10,8 +10,8 @@ import time
 import jax.numpy as jnp
 import numpy as np
 
+from verify.survey import precision_of
 from verify.sweep.sides import ElementWise
-from verify.trace import precision_of
 
 SIZE = 1_000_000
 ROUNDS, GROUPS = 41, 9
