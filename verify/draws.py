@@ -27,7 +27,7 @@ MOST_STRUCTURES = 48
 """Structures traced for one claim; a strategy may draw more, and the rest are left out."""
 FEW_STRUCTURES = 8
 """Structures of a lower precision: what a structure is matters to the formula, and a trace is dear."""
-GIVEN_EXAMPLES = 400
+GIVEN_EXAMPLES = 256
 GIVEN_DOMAIN = Domain("given")
 STRIDE = 48
 """Binary logarithm of the random numbers that a case may use."""
