@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from flint import arb
 
-from verify.arithmetic import Undecided, Untranslatable, wide
+from verify.arithmetic import wide
 from verify.ball import ball, rounded_number
 from verify.cases import Case
 from verify.coarse import CONFIRMING, Coarse, rungs
 from verify.comparison import RESOLUTION, WORSE, as_wide, differs
 from verify.elementwise import is_floating
+from verify.entry import Entries, Entry
 from verify.oracle import BITS, magnitude, to_floats
 from verify.relations import RULES
+from verify.sides import NO_FORM, Sides
 from verify.trace import Traced
 
 if TYPE_CHECKING:
     from verify.engine import Engine
-    from verify.formula import Examination
 
 TABLE = 6
 """So many rounded numbers in a primal are the coefficients of an approximation."""
@@ -45,57 +46,54 @@ CLEAR, VAGUE = 2.0**-14, 2.0**-3
 """Relative errors of coarse quotients: a mistake of 1e-3 shows at least, or nothing is said."""
 ROUNDING = 2.0**-45
 """Beside values this is what rounding may leave of a derivative that is zero."""
-UNSURE = (Undecided, Untranslatable, ArithmeticError, ValueError, NotImplementedError)
 
 
 class Approximation:
     """What excuses a rule that differs from the derivative of the primal's program at one case."""
 
-    def __init__(self, examination: Examination):
-        self.of = examination
+    def __init__(self, sides: Sides):
+        self.sides = sides
         self.excused = False
         self._seam: float | None = None
-        self._coarse: dict[tuple[int, bool], Coarse] = {}
+        self._coarse: dict[tuple[int, bool], Entries] = {}
 
-    def excuse(self, leaf: int, at: tuple[int, ...], told: complex) -> Literal["uncounted", "undecided"] | None:
-        """``told`` is the program's own derivative; None if the rule is not to be excused."""
-        found = self._excuse(leaf, at, told)
+    def excuse(self, entry: Entry) -> Literal["uncounted", "undecided"] | None:
+        """``entry`` has the program's own derivative; None if the rule is not to be excused."""
+        found = self._excuse(entry)
         self.excused = self.excused or found == "uncounted"
         return found
 
-    def _excuse(self, leaf: int, at: tuple[int, ...], told: complex) -> Literal["uncounted", "undecided"] | None:
-        of = self.of
-        if of.relation not in RULES or not np.isfinite(gap := abs(self._hand(leaf, at) - told)):
+    def _excuse(self, entry: Entry) -> Literal["uncounted", "undecided"] | None:
+        if self.sides.relation not in RULES or not np.isfinite(gap := abs(self._hand(entry) - complex(entry.value))):
             return None
-        if self._is_of_a_table(leaf, at, gap):
+        if self._is_of_a_table(entry, gap):
             return "uncounted"
-        if getattr(of.traced.primal, "repeats_until", False):  # elsewhere its loop need not end
-            return self._of_a_loop(leaf, at, abs(told))
-        return "uncounted" if self._is_of_a_seam(leaf, at, gap) else None
+        if getattr(self.sides.traced.primal, "repeats_until", False):  # elsewhere its loop need not end
+            return self._of_a_loop(entry)
+        return "uncounted" if self._is_of_a_seam(entry, gap) else None
 
-    def _hand(self, leaf: int, at: tuple[int, ...]) -> complex:
-        exact = self.of.exact_hand
-        return complex(self.of.hand[leaf][at] if exact is None else to_floats(exact[leaf])[at])
+    def _hand(self, entry: Entry) -> complex:
+        sides, exact = self.sides, self.sides.exact_hand
+        return complex(sides.hand[entry.leaf][entry.at] if exact is None else to_floats(exact[entry.leaf])[entry.at])
 
-    def _of_a_loop(self, leaf: int, at: tuple[int, ...], told: float) -> Literal["uncounted", "undecided"] | None:
+    def _of_a_loop(self, entry: Entry) -> Literal["uncounted", "undecided"] | None:
         """A difference counts if steps above the loop's tolerance confirm it."""
-        of, mine = self.of, self._hand(leaf, at)
-        flat = int(np.ravel_multi_index(at, np.shape(of.hand[leaf]))) if at else 0
-        nothing = self._tolerance * of.largest  # as what a start that is forgotten leaves behind
+        sides, mine, told = self.sides, self._hand(entry), abs(complex(entry.value))
+        flat = int(np.ravel_multi_index(entry.at, np.shape(sides.hand[entry.leaf]))) if entry.at else 0
+        nothing = self._tolerance * sides.largest  # as what a start that is forgotten leaves behind
         confirmed = vague = False
         for rung, relative in rungs():
             if (rung, relative) not in self._coarse:
-                self._coarse[rung, relative] = Coarse(of.oracle, rung, relative)
+                self._coarse[rung, relative] = Entries(sides, Coarse(sides.oracle, rung, relative))
             try:
-                truth, position = of.truth_at(self._coarse[rung, relative], leaf, at, flat)
-            except UNSURE:
+                coarse = self._coarse[rung, relative].at(entry.leaf, flat)
+            except NO_FORM:
                 continue
-            value, error = complex(truth.value.reshape(-1)[position]), float(truth.error.reshape(-1)[position])
-            size = max(abs(value), told)
-            if not np.isfinite(value) or not error <= VAGUE * size:
+            value, size = complex(coarse.value), max(abs(complex(coarse.value)), told)
+            if not np.isfinite(value) or not coarse.error <= VAGUE * size:
                 continue
-            equal = abs(mine - value) <= RESOLUTION * abs(value) + 4 * error + nothing
-            if equal and error <= CLEAR * size:
+            equal = abs(mine - value) <= RESOLUTION * abs(value) + 4 * coarse.error + nothing
+            if equal and coarse.error <= CLEAR * size:
                 return "uncounted"
             vague |= equal
             confirmed |= not equal and rung <= CONFIRMING
@@ -104,45 +102,45 @@ class Approximation:
     @property
     def _tolerance(self) -> float:
         """That of the primal's loop, if it is one of its numbers."""
-        numbers = getattr(self.of.traced.primal, "numbers", ())
+        numbers = getattr(self.sides.traced.primal, "numbers", ())
         return max((n for n in numbers if ROUNDING < n < RESOLUTION), default=ROUNDING)
 
-    def _is_of_a_seam(self, leaf: int, at: tuple[int, ...], gap: float) -> bool:
+    def _is_of_a_seam(self, entry: Entry, gap: float) -> bool:
         """Whether the rule is made with the primal's value, and differs by no more than the value itself is off."""
-        of = self.of
-        if of.exact_hand is None or of.traced.made_with is None:
+        sides = self.sides
+        if sides.exact_hand is None or sides.traced.made_with is None:
             return False
         if self._seam is None:
-            self._seam = seam(of.traced, of.case, of.oracle.inputs, of.bits or BITS)
+            self._seam = seam(sides.traced, sides.case, sides.oracle.inputs, sides.bits or BITS)
         if not self._seam:
             return False
         try:
-            program = of.traced.made_with(1 + MOVED).link(ball(of.bits or BITS))
-            moved = program(of.case.dims, [*of.oracle.inputs, *of.oracle.extra])
-            shift = float(magnitude(moved[leaf] - of.exact_hand[leaf])[at]) / MOVED
+            program = sides.traced.made_with(1 + MOVED).link(ball(sides.bits or BITS))
+            moved = program(sides.case.dims, sides.arguments)
+            shift = float(magnitude(moved[entry.leaf] - sides.exact_hand[entry.leaf])[entry.at]) / MOVED
         except Exception:  # a rule that cannot be run with another value
             return False
         return gap <= WORSE * self._seam * shift
 
-    def _is_of_a_table(self, leaf: int, at: tuple[int, ...], gap: float) -> bool:
+    def _is_of_a_table(self, entry: Entry, gap: float) -> bool:
         """Whether the primal has a table of coefficients, and the rule differs from its derivative by no more than
         moving its numbers by the resolution would."""
-        of = self.of
-        if not has_table(of.traced):
+        sides = self.sides
+        if not has_table(sides.traced):
             return False
-        driving = max((float(np.abs(as_wide(e)).max(initial=0.0)) for e in of.case.extra), default=1.0)
-        allowed = RESOLUTION * max(of.largest, ordinary_size(of.traced, of.case) * max(1.0, driving))
-        if gap <= allowed or not of.exact:
+        driving = max((float(np.abs(as_wide(e)).max(initial=0.0)) for e in sides.case.extra), default=1.0)
+        allowed = RESOLUTION * max(sides.largest, ordinary_size(sides.traced, sides.case) * max(1.0, driving))
+        if gap <= allowed or not sides.exact:
             return gap <= allowed
         rng = np.random.default_rng(0)
-        inputs = [*of.oracle.inputs, *of.oracle.extra]
-        for program, base in ((of.traced.hand, of.exact_hand), (of.traced.reference, of.exact_reference)):
+        pairs = ((sides.traced.hand, sides.exact_hand), (sides.traced.reference, sides.exact_reference))
+        for program, base in pairs:
             for _ in range(3 if base is not None else 0):
                 try:
-                    moved = program.link(ball(of.bits or BITS, rng, RESOLUTION))(of.case.dims, inputs)
-                except UNSURE:
+                    moved = program.link(ball(sides.bits or BITS, rng, RESOLUTION))(sides.case.dims, sides.arguments)
+                except NO_FORM:
                     continue
-                shift = float(magnitude(moved[leaf] - base[leaf])[at])  # type: ignore[index]
+                shift = float(magnitude(moved[entry.leaf] - base[entry.leaf])[entry.at])  # type: ignore[index]
                 allowed += 8 * shift if np.isfinite(shift) else 0.0
         return gap <= allowed
 
@@ -168,7 +166,7 @@ def seam(traced: Traced, case: Case, inputs: Sequence[Any], bits: int = BITS) ->
     for below, above in _borders(traced, inputs):
         try:
             sides = [program(case.dims, near) for near in (below, above)]
-        except UNSURE:
+        except NO_FORM:
             continue
         for a, b in zip(*sides, strict=True):
             if a.dtype == object:

@@ -26,7 +26,7 @@ from verify.environment import environment
 from verify.fixed import FixedDraws
 from verify.judge import judge
 from verify.record import ClaimRecord, Record, write_record
-from verify.signature import SignatureError
+from verify.specification import SignatureError
 
 __all__ = ["Audit"]
 

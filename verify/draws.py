@@ -16,8 +16,9 @@ import numpy as np
 from handgrad.claims import Claim
 from handgrad.domains import Domain, real
 from verify.cases import DTYPES, Case, Leaf, Structure
-from verify.signature import ArraySpec, GivenSpec, Signature, Spec, StaticSpec, TreeSpec, signature_of
+from verify.signature import Signature, signature_of
 from verify.sizes import draw_sizes, size_of, sizes_of
+from verify.specification import ArraySpec, GivenSpec, Spec, StaticSpec, TreeSpec
 from verify.values import Wanted, cotangent, draw_all, numpy_dtype, to_dtype
 
 BLOCK = 64

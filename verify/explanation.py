@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from verify.breadth import Breadth, Seen
 from verify.cases import Case
 from verify.clash import sizes_that_clash
 from verify.comparison import as_wide
@@ -20,6 +19,7 @@ from verify.findings import Failure, Findings
 from verify.formula import Examined
 from verify.intermediates import intermediates_of
 from verify.record import Cell, Diagnosis, Verdict
+from verify.seen import Breadth, Seen
 from verify.shrink import shrink
 from verify.trace import HandRaised
 from verify.witness import candidates_of, named_inputs

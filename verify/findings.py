@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from handgrad.claims import Claim
-from verify.breadth import Breadth
 from verify.cases import Case
 from verify.engine import Arrays, Engine
 from verify.record import Cell, Diagnosis
+from verify.seen import Breadth
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,9 +34,9 @@ from verify.promises import broken_promise
 from verify.record import PASSING, Cell, Verdict
 from verify.second_order import differentiated, may_be_differentiated
 from verify.selection import Selection
-from verify.signature import SignatureError
 from verify.sizes import SizeError
 from verify.source import source_of
+from verify.specification import SignatureError
 from verify.survey import ReferenceRaised
 from verify.trace import HandRaised
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from verify.approximation import primal_depends_on_dtype
-from verify.breadth import Breadth, breadth
+from verify.breadth import breadth
 from verify.comparison import RESOLUTION, precision
 from verify.engine import Engine
 from verify.explanation import reference_note, tell_formula, tell_loss, tell_shape
@@ -14,6 +14,7 @@ from verify.program import Untranslatable
 from verify.record import Cell, Verdict
 from verify.relations import RULES
 from verify.second_order import slopes_agree
+from verify.seen import Breadth
 from verify.survey import ReferenceRaised
 
 CALLING_BACK, FEWEST_CALLING_BACK = 16, 12

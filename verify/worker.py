@@ -115,7 +115,8 @@ class Worker:
 
     def _listed(self, target: str, claim: Any, place: tuple[int, int]) -> Listed:
         from verify.fingerprint import fingerprint
-        from verify.signature import SignatureError, signature_of
+        from verify.signature import signature_of
+        from verify.specification import SignatureError
 
         base = target.partition("::")[0]
         shown = base if base.endswith(".py") else claim.module
