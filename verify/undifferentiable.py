@@ -20,6 +20,8 @@ from verify.program import Untranslatable, translate
 
 STEPS = (2.0**-14, 2.0**-17)
 """Relative steps of the central quotients, extrapolated: in extended precision some 14 digits are left."""
+STEPS_OF_DOUBLES = (2.0**-8, 2.0**-11)
+"""The same where the user's Python is called back, which computes in float64."""
 ENTRY_BY_ENTRY = {*ELEMENTWISE, *IDENTITY, "convert_element_type", "integer_pow", "select_n", "stop_gradient"}
 NO_DERIVATIVE = ("differentiation", "JVP", "jvp")
 Function = Callable[[Any], Any]
@@ -107,7 +109,10 @@ def _by_quotients(function: Function, point: Any, along: Any, transposed: bool) 
         raise NotImplementedError("complex differentiation by quotients")
     count = len(closed.consts)
     whole = jax.make_jaxpr(lambda *flat: core.eval_jaxpr(closed.jaxpr, flat[:count], *flat[count:]))
-    program = translate(whole(*closed.consts, *leaves)).link(wide(np.longdouble))
+    translated = translate(whole(*closed.consts, *leaves))
+    program = translated.link(wide(np.longdouble))
+    calls_back = any(key[0] == "pure_callback" for key in translated.operations.values())
+    steps = STEPS_OF_DOUBLES if calls_back else STEPS
     weights = [w for w in jax.tree_util.tree_leaves(along) if w.dtype != jax.dtypes.float0]
 
     def applied(*flat: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -121,8 +126,8 @@ def _by_quotients(function: Function, point: Any, along: Any, transposed: bool) 
 
         with np.errstate(all="ignore"):
             if entry_by_entry:
-                return applied_by_entry(list(_diagonals(outputs_at, here)), given)
-            columns = _columns(outputs_at, here)
+                return applied_by_entry(list(_diagonals(outputs_at, here, steps)), given)
+            columns = _columns(outputs_at, here, steps)
             if transposed:
                 entries = np.array([_inner(given, c) for c in columns], np.longdouble)
                 found = np.split(entries, np.cumsum([x.size for x in here])[:-1])
@@ -182,12 +187,14 @@ def _inner(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Any:
 
 
 def _diagonals(
-    outputs_at: Callable[[Sequence[np.ndarray]], list[np.ndarray]], here: Sequence[np.ndarray]
+    outputs_at: Callable[[Sequence[np.ndarray]], list[np.ndarray]],
+    here: Sequence[np.ndarray],
+    steps: Sequence[float],
 ) -> Iterator[list[np.ndarray]]:
     """Of each array of the point the derivative of each output, entry by entry: all entries move at once."""
     for number, x in enumerate(here):
         quotients = []
-        for relative in STEPS:
+        for relative in steps:
             step = np.longdouble(relative) * np.where(x == 0, _smallest(x), np.abs(x))
             ends = [outputs_at([x + s if i == number else y for i, y in enumerate(here)]) for s in (step, -step)]
             quotients.append([(up - down) / (2 * step) for up, down in zip(*ends, strict=True)])
@@ -200,14 +207,16 @@ def _smallest(x: np.ndarray) -> float:
 
 
 def _columns(
-    outputs_at: Callable[[Sequence[np.ndarray]], list[np.ndarray]], here: Sequence[np.ndarray]
+    outputs_at: Callable[[Sequence[np.ndarray]], list[np.ndarray]],
+    here: Sequence[np.ndarray],
+    steps: Sequence[float],
 ) -> Iterator[list[np.ndarray]]:
     """The derivative of all outputs in every entry of the point, in order."""
     for number, x in enumerate(here):
         smallest = _smallest(x)
         for flat, value in enumerate(x.reshape(-1)):
             quotients = []
-            for relative in STEPS:
+            for relative in steps:
                 step = np.longdouble(relative) * (abs(value) or smallest)
                 ends = []
                 for side in (step, -step):

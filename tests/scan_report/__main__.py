@@ -21,8 +21,7 @@ scanned at one commit with `--backend numpy --dtype float64,float32 --seed 0 --c
 `--no-registry --cases 24`; jax with it only).
 So few cases tell what is wrong; of the rules that lose digits, some show it in longer
 scans only, and are among the discrepancies all the same. Where the primal is an approximation (it repeats something
-until it is good enough, or its pieces do not quite meet) a rule is not told for what the primal itself is off. The
-`wrong` of jaxopt, `_isotonic_l2_pav` by a factor of 1 - 2.6e-9, is not confirmed and most likely our mistake.
+until it is good enough, or its pieces do not quite meet) a rule is not told for what the primal itself is off.
 
 """
 

@@ -146,6 +146,15 @@ except TypeError: rule = jnp.nan""",
         "mp.mpf(0)", 0.5,
     ),
     Discrepancy(
+        "jaxopt._src.isotonic._isotonic_l2_pav", "wrong",
+        "Its averages divide by the number of entries plus 1e-8, so every tangent is a little too small.",
+        """\
+import jax, jax.numpy as jnp
+from jaxopt.isotonic import isotonic_l2_pav
+rule = jax.jvp(isotonic_l2_pav, (jnp.ones(1),), (jnp.ones(1),))[1][0]""",
+        "mp.diff(lambda y: y, 1)", 5e-9,
+    ),
+    Discrepancy(
         "lineax._norm._zero_grad_at_zero", "convention",
         "The identity with slope 0 at 0; it is applied to a norm only, for which 0 is a subgradient there.",
         """\
