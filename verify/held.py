@@ -19,7 +19,7 @@ CASES, WALKS = 150, 6
 """Ordinary cases, and cases along the exponents of an element-wise claim."""
 LARGEST, BUDGET = 4096, 150_000
 """Input entries of a case, and of all of them together."""
-SLOW = 12
+SLOW = 4
 """Cases where JAX itself must evaluate them."""
 
 
