@@ -265,12 +265,15 @@ def _gelu_tanh_curvature(z: Array) -> Array:
 def gelu_tanh(z: Z) -> Z:
     """``z (1 + tanh(u/2))/2 = z σ(u)``: as ``silu``, with ``t = x u'`` for ``x``: ``e (1 - t + e) / (1 + e)²``.
 
-    Of ``1 - t`` the larger part, ``1 - 2x``, is exact.
+    Of ``1 - t`` the larger part, ``1 - 2x``, is exact. The denominator is ``1 + m``, of which ``1 - m/(1 + m)`` is the
+    reciprocal, its error small where ``m`` is.
     """
     x = capped(jnp.abs(z), of_dtype(*GELU_TANH_RANGE, z))
     v, E = x * x, gelu_tanh_exp(x)
     e = T * E
-    below = E * ((1 - 2 * x) + (e + x * ((2 - C) - 3 * C * K * v))) / (1 + e * (2 + e))
+    numerator = E * (1 - 2 * x) + E * (e + x * ((2 - C) - 3 * C * K * v))
+    m = e * (2 + e)
+    below = numerator - numerator * (m / (1 + m))
     return jnp.where(x < 0.5, 0.5 + z * polynomial(v, GELU_TANH), _of_both_signs(z, below))
 
 
