@@ -31,8 +31,9 @@ from verify.comparison import EQUAL
 from verify.draws import Draws
 from verify.engine import Engine
 from verify.environment import environment
-from verify.formula import NO_FORM, examine
+from verify.formula import examine
 from verify.oracle import radius, to_floats
+from verify.sides import NO_FORM
 
 FACTOR = 4
 """Perturbed roundings are a sample: the floor is taken this many times."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.known_bugs.drawing import claims, draw, like, load
+from tests.share import share
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +139,7 @@ def test_every_expressible_entry_has_both_versions():
     )
 
 
-@pytest.mark.parametrize("name", [*RIGHT, *(n for n in AUTODIFF if n not in WRONG_ALMOST_EVERYWHERE)])
+@pytest.mark.parametrize("name", share(4, [*RIGHT, *(n for n in AUTODIFF if n not in WRONG_ALMOST_EVERYWHERE)]))
 def test_right_version_is_the_derivative(name):
     claim = (RIGHT | AUTODIFF)[name]
     for seed in range(2 if name in RIGHT else 1):
@@ -154,7 +155,7 @@ def test_right_version_is_the_derivative(name):
         assert not differ(hand, true), (name, seed, hand, true)
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", share(4, WRONG))
 def test_wrong_version_is_not(name):
     wrong, right = WRONG[name], RIGHT[name.replace("_wrong", "_right")]
     inaccurate = CORPUS.entry_of(name) in CORPUS.INACCURATE
@@ -169,7 +170,7 @@ def test_wrong_version_is_not(name):
     pytest.fail(f"{name} and its right version agree on every draw")
 
 
-@pytest.mark.parametrize("name", AUTODIFF)
+@pytest.mark.parametrize("name", share(2, AUTODIFF))
 def test_autodiff_is_still_wrong_where_the_hand_function_is_right(name):
     relation, hand, reference, wrt, is_tuple = AUTODIFF[name]
     arguments, cotangent, right = WHERE_AUTODIFF_IS_WRONG[name]

@@ -15,12 +15,14 @@ WITHOUT_JAX = [
     "verify.report.junit", "verify.report.markdown", "verify.report.terminal", "verify.sizes", "verify.budget",
     "verify.report.index", "verify.report.github", "verify.report.plots", "verify.figures", "verify.entries",
     "verify.numerals", "verify.history", "verify.differences", "verify.commands.diff", "verify.commands.run",
-    "verify.session", "verify.kept", "verify.keyword", "verify.pool", "verify.worker",
+    "verify.session", "verify.request", "verify.loading", "verify.scope", "verify.opening", "verify.journal",
+    "verify.judging", "verify.processes", "verify.kept", "verify.keyword", "verify.pool", "verify.worker",
     "verify.pytest_plugin", "verify.bench.record",
     "verify.bench.ratios", "verify.bench.tables", "verify.bench.report", "verify.bench.plot", "verify.bench.folder",
     "verify.bench.plan", "verify.commands.bench", "verify.bench.derivations.record", "verify.bench.derivations.report",
     "verify.sweep.measure", "verify.sweep.points", "verify.sweep.tally", "verify.sweep.state", "verify.sweep.judge",
     "verify.sweep.plot", "verify.sweep.report", "verify.commands.sweep", "verify.stub", "verify.commands.new",
+    "verify.specification", "verify.annotations", "verify.claim_options", "verify.signature",
     "verify.scan.found", "verify.scan.probe", "verify.report.scan", "verify.commands.scan",
 ]  # fmt: skip
 

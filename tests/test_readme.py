@@ -23,7 +23,7 @@ README = ROOT / "README.md"
 EXAMPLE = "mean_square.py"
 SET_UP = "python3 -m venv .venv"
 FEWER = {
-    "verify run -k": ["--cases", "40", "--backend", "numpy"],
+    "verify run -k": ["--cases", "40", "--backend", "numpy", "--dtype", "float64"],
     "verify run mean_square.py log_det.py": ["--cases", "200"],
     "verify run ridge_steps.py": ["--cases", "40", "--backend", "numpy"],
     "python -m handgrad.training": ["--steps", "10"],
@@ -33,6 +33,13 @@ ONLY_PARSED = (
     "verify scan", "verify run --data", "verify run --changed", "verify run handgrad.post", "verify watch",
     "verify bench", "verify run --backend", "verify run --full", "verify run --distributed",
 )  # fmt: skip
+
+
+RUN_ELSEWHERE = (
+    "verify run ridge_steps.py", "verify run mean_square.py log_det.py", "verify sweep tail.py",
+    "python -m handgrad.training",
+)  # fmt: skip
+"""Long ones, whose like other tests run: as they stand in the README only in the slow test."""
 
 
 def blocks(language: str) -> list[str]:
@@ -217,12 +224,13 @@ def test_ci_runs_the_two_set_up_commands():
     assert f"tests() {{ {tests}; }}" in ci
 
 
-def test_commands(folder: Path):
+@pytest.mark.parametrize("thorough", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["most", "all"])
+def test_commands(folder: Path, thorough: bool):
     """In the README's order: later ones look at the runs of earlier ones."""
     for command in commands():
         words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
-        if command.startswith(ONLY_PARSED):
-            importlib.import_module(f"verify.commands.{words[1]}").parser().read(words[2:])
+        if command.startswith(ONLY_PARSED if thorough else (*ONLY_PARSED, *RUN_ELSEWHERE)):
+            parsed(words)
             continue
         for beginning, options in FEWER.items():
             words += options if command.startswith(beginning) else []
@@ -230,6 +238,13 @@ def test_commands(folder: Path):
         fails = EXAMPLE in command and "run" in words
         assert result.returncode == (1 if fails else 0), f"{command}\n{result.stdout}\n{result.stderr}"
         assert "Traceback" not in result.stderr, command
+
+
+def parsed(words: Sequence[str]) -> None:
+    if words[0] == "python":
+        importlib.import_module(f"{words[2]}.__main__").parser().parse_args(words[3:])
+    else:
+        importlib.import_module(f"verify.commands.{words[1]}").parser().read(words[2:])
 
 
 def test_replay(folder: Path, printed: str):

@@ -17,7 +17,7 @@ from verify.engine import Arrays, Engine
 from verify.values import to_dtype
 
 STARTS = 3
-STEPS = 16
+STEPS, DEAR_STEPS = 16, 4
 MOVES = 6
 FREE = ("real", "positive", "nonnegative")
 _STEPS = (0.5, 0.1, 0.02)
@@ -34,11 +34,11 @@ def discrepancy(hand: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> 
     return worst if worst < np.inf else 0.0
 
 
-def climbed(engine: Engine, case: Case) -> tuple[Case, Arrays, Arrays] | None:
+def climbed(engine: Engine, case: Case, steps: int = STEPS) -> tuple[Case, Arrays, Arrays] | None:
     """A case, uphill from this one, at which hand and reference differ; None if the way ends before."""
     rng = np.random.default_rng([engine.draws.seed, case.index])
     height = discrepancy(*engine.wide(case))
-    for _ in range(STEPS):
+    for _ in range(steps):
         best = None
         for near in _near(rng, case):
             hand, reference = engine.wide(near)

@@ -22,7 +22,7 @@ from verify.engine import Engine
 from verify.libtpu import SETTINGS, TOPOLOGIES
 from verify.matmul import in_precision
 from verify.record import Cell, CompiledProgram
-from verify.trace import precision_of
+from verify.survey import precision_of
 
 Side = Literal["hand", "reference"]
 SIZES_OF = 1

@@ -10,7 +10,7 @@ from typing import Any
 from handgrad.claims import Claim, Relation, registered_claims, source_of
 from verify.budget import Budget
 from verify.record import ClaimRecord
-from verify.signature import SignatureError
+from verify.specification import SignatureError
 
 
 def verify(

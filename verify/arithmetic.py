@@ -58,6 +58,8 @@ class Arithmetic:
     name: str
     stopped: Callable[[Any], Any] = staticmethod(_same)
     """What ``stop_gradient`` does with a value; an oracle puts another function here."""
+    most_turns: int | None = None
+    """After so many turns a loop is given up; None waits for its end."""
 
     def operation(self, name: str, *statics: str) -> Callable[..., Any]:
         raise NotImplementedError

@@ -21,11 +21,12 @@ import numpy as np
 from handgrad.claims import Relation
 from verify.api import claim_of
 from verify.budget import Budget
+from verify.conclusion import Judged
 from verify.environment import environment
 from verify.fixed import FixedDraws
-from verify.judge import Judged, judge
+from verify.judge import judge
 from verify.record import ClaimRecord, Record, write_record
-from verify.signature import SignatureError
+from verify.specification import SignatureError
 
 __all__ = ["Audit"]
 

@@ -18,7 +18,8 @@ import jax
 
 from verify.cases import Case
 from verify.engine import Engine
-from verify.trace import HandRaised, precision_of, trace_of_sizes
+from verify.survey import precision_of
+from verify.trace import HandRaised, trace_of_sizes
 
 FEW = 12
 """Cases whose sizes are tried where the symbolic ones raise nothing to tell."""

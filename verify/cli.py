@@ -92,8 +92,8 @@ def explained(error: BaseException) -> tuple[str, int]:
 # Errors that are the user's to mend; a module that was not imported cannot have raised.
 _EXPECTED = (
     ("verify.options", "BadUsage", 4),
-    ("verify.session", "UsageError", 4),
-    ("verify.session", "NothingToRun", 5),
+    ("verify.request", "UsageError", 4),
+    ("verify.request", "NothingToRun", 5),
     ("verify.team", "NoTeam", 4),
     ("verify.team", "ProcessLost", 2),
     ("verify.runs", "ReportsError", 4),

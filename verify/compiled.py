@@ -25,7 +25,7 @@ from verify.matmul import in_precision, inputs_rounded_to
 from verify.products import MARGIN, RoundedProducts, has_products
 from verify.record import Cell
 from verify.sharding import SHARDED, Spread, batched_case, gathered
-from verify.trace import extra_builder, precision_of
+from verify.survey import extra_builder, precision_of
 from verify.trials import MOST_TRIALS, Trials, repeated, together, trials_of
 
 TRIALS = {"eager": 1, "jit": 8, "vmap": MOST_TRIALS, "sharded": 8, "sharded_explicit": 8}

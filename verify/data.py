@@ -21,8 +21,9 @@ from handgrad.training import Every, Moment
 from handgrad.training.digits import BATCH, LOSS, WIDTHS, Digits, Setting, by_hand, mean_loss, train_digits
 from verify.auditing import Audit
 from verify.budget import Budget
+from verify.conclusion import Judged
 from verify.fixed import FixedDraws
-from verify.judge import Judged, judge
+from verify.judge import judge
 
 STEPS = 1000
 JUDGED_COLUMNS = 8

@@ -6,12 +6,12 @@ ones goes before a condition that merely separates the two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from verify.evidence import Sample
+from verify.evidence import Context, Sample
 from verify.hypotheses.additive import additive, rearranged_and_more
 from verify.hypotheses.bounds import bound_of_another_power, reversed_bound
 from verify.hypotheses.candidates import candidates
@@ -53,22 +53,6 @@ _NOUNS = {
     "equal_to": "reference",
     "at_most": "reference",
 }
-
-
-@dataclass(frozen=True)
-class Context:
-    """What is known about the claim. ``outputs`` names the output leaves, ``output_dims`` the axes of each.
-
-    ``candidates`` maps a label (``"with x and y exchanged"``) to a function from a sample to the values that the
-    truth would have under that mistake, one array per output leaf; it may raise where it has none. A label with
-    "conjugated" names the kind ``conjugate``, one with "cotangent" and "ones" the kind ``cotangent``, any other
-    the kind ``wrong_argument``.
-    """
-
-    relation: str
-    outputs: tuple[str, ...]
-    output_dims: tuple[tuple[str, ...], ...] = ()
-    candidates: Mapping[str, Callable[[Sample], tuple[np.ndarray, ...]]] = field(default_factory=dict)
 
 
 def diagnose(samples: Sequence[Sample], context: Context) -> tuple[Diagnosis, ...]:

@@ -17,8 +17,9 @@ from typing import Annotated, Any, get_args, get_origin
 
 from handgrad.claims import Claim
 from handgrad.domains import Domain
+from verify.annotations import hints_of, parameters_of, read
 from verify.collect import TargetError, is_file, load
-from verify.signature import ArraySpec, SignatureError, StaticSpec, hints_of, parameters_of, read
+from verify.specification import ArraySpec, SignatureError, StaticSpec
 from verify.stub import Parameter, Stub
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from handgrad.claims import Claim
 from handgrad.domains import Domain, real
 from verify.cases import DTYPES, Case, Leaf, Structure
-from verify.signature import ArraySpec, GivenSpec, Signature, Spec, StaticSpec, TreeSpec, signature_of
+from verify.signature import Signature, signature_of
 from verify.sizes import draw_sizes, size_of, sizes_of
+from verify.specification import ArraySpec, GivenSpec, Spec, StaticSpec, TreeSpec
 from verify.values import Wanted, cotangent, draw_all, numpy_dtype, to_dtype
 
 BLOCK = 64
@@ -26,7 +27,7 @@ MOST_STRUCTURES = 48
 """Structures traced for one claim; a strategy may draw more, and the rest are left out."""
 FEW_STRUCTURES = 8
 """Structures of a lower precision: what a structure is matters to the formula, and a trace is dear."""
-GIVEN_EXAMPLES = 400
+GIVEN_EXAMPLES = 256
 GIVEN_DOMAIN = Domain("given")
 STRIDE = 48
 """Binary logarithm of the random numbers that a case may use."""

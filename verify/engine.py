@@ -16,12 +16,11 @@ from verify.arithmetic import native, wide
 from verify.cases import SHRUNK, Case, Structure
 from verify.comparison import as_wide, differs
 from verify.draws import Draws
-from verify.elementwise import kind_of
 from verify.hard_cases import along_binades, among, has_one_shape
 from verify.relations import Sides
 from verify.sizes import size_of
-from verify.trace import TRIALS, Traced, stacked, trace
-from verify.trials import Trials
+from verify.trace import Traced, hand_again, trace
+from verify.trials import TRIALS, Trials, stacked
 
 Arrays = tuple[np.ndarray, ...]
 WIDE: dict[Any, str] = {np.float64: "wide-float64", np.longdouble: "wide-longdouble"}
@@ -70,13 +69,8 @@ class Engine:
         """The numbers that the programs are written with: where a formula branches, it branches at one of them."""
         traced = self.formula(case)
         if traced not in self._numbers:
-            found: set[float] = set()
-            for program in (traced.hand, traced.primal):
-                for constant in getattr(program, "constants", {}).values():
-                    if np.ndim(constant.value) == 0 and kind_of(constant.dtype) != "key":
-                        number = np.asarray(constant.value).astype(np.complex128)
-                        found.add(abs(float(number.real)))
-            self._numbers[traced] = tuple(sorted(n for n in found if 0 < n < np.inf))
+            numbers = (getattr(program, "numbers", ()) for program in (traced.hand, traced.primal))
+            self._numbers[traced] = tuple(sorted(set().union(*numbers)))
         return self._numbers[traced]
 
     def is_element_wise(self, case: Case) -> bool:
@@ -188,6 +182,20 @@ class Engine:
         inputs = _inputs(traced, case.values)
         run = self._link(traced, "primal", "wide-float64", lambda: wide(np.float64))
         return tuple(as_wide(o) for o in run(case.dims, inputs) if o.dtype.kind in "fc")
+
+    def hand_runs(self, case: Case) -> list[Arrays]:
+        """The hand-written function's results at one case: as traced first, traced anew, and what JAX evaluates itself
+        once more. They are equal unless it uses a clock, a generator or a race."""
+        traced = self.formula(case)
+        if traced.mismatch:
+            return []
+        inputs = _inputs(traced, (*case.values, *case.extra))
+        first, anew = (
+            program.link(wide(np.float64), guarded=False)
+            for program in (traced.hand, hand_again(self.sides, case.structure, traced))
+        )
+        runs = (first, anew, first) if traced.engine == "jax" else (first, anew)
+        return [tuple(as_wide(x) for x in run(case.dims, inputs)) for run in runs]
 
     def widened_cell(self, case: Case) -> tuple[Arrays, Arrays]:
         """The trace of the cell's own dtype, casts widened: does the formula itself depend on the dtype?"""

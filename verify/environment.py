@@ -8,7 +8,7 @@ import platform
 import subprocess
 from typing import Any
 
-from verify.libtpu import topologies
+from verify.libtpu import settings, topologies
 from verify.matmul import EVERY
 
 DTYPES_OF = {"numpy": ("float64", "float32", "bfloat16", "float16")}
@@ -45,6 +45,8 @@ def backends_here() -> tuple[str, ...]:
 
 def devices() -> list[dict[str, Any]]:
     """One row for every backend: what it is and what it can hold."""
+    for name, value in settings().items():
+        os.environ.setdefault(name, value)
     import jax
 
     rows: list[dict[str, Any]] = [

@@ -47,3 +47,19 @@ class Edit:
 
     def __call__(self, sample: Sample) -> tuple[np.ndarray, ...]:
         return self.evaluate(sample)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known about the claim. ``outputs`` names the output leaves, ``output_dims`` the axes of each.
+
+    ``candidates`` maps a label (``"with x and y exchanged"``) to a function from a sample to the values that the
+    truth would have under that mistake, one array per output leaf; it may raise where it has none. A label with
+    "conjugated" names the kind ``conjugate``, one with "cotangent" and "ones" the kind ``cotangent``, any other
+    the kind ``wrong_argument``.
+    """
+
+    relation: str
+    outputs: tuple[str, ...]
+    output_dims: tuple[tuple[str, ...], ...] = ()
+    candidates: Mapping[str, Callable[[Sample], tuple[np.ndarray, ...]]] = field(default_factory=dict)

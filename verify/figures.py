@@ -74,3 +74,8 @@ class Source:
     code: str
     derivation: str = ""
     line: int = 0
+
+
+def short(x: float) -> float:
+    """Four digits are enough to draw a point."""
+    return float(f"{float(x):.4g}")

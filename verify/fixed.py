@@ -17,7 +17,7 @@ import numpy as np
 from handgrad.claims import Claim
 from verify.cases import DTYPES, Case, Leaf, Structure
 from verify.draws import GIVEN_DOMAIN, Draws
-from verify.signature import SignatureError
+from verify.specification import SignatureError
 from verify.values import numpy_dtype, to_dtype
 
 

@@ -13,30 +13,21 @@ from typing import Any, Literal
 import numpy as np
 from flint import ctx
 
-from verify.approximation import is_approximate, ordinary_size
-from verify.arithmetic import wide
-from verify.ball import ball
+from verify.approximation import Approximation
 from verify.cases import Case
-from verify.comparison import EQUAL, RESOLUTION, as_wide, differs, relative
-from verify.exact import exact_inputs
+from verify.comparison import as_wide, differs
+from verify.entry import Entry
+from verify.equality import at_most, equals
 from verify.kinks import Surroundings
-from verify.oracle import BITS, Oracle, Truth, magnitude, radius, to_floats
-from verify.program import Undecided, Untranslatable
-from verify.relations import RULES
+from verify.looked_at import looked_at
+from verify.meant import Meant
+from verify.oracle import BITS, Oracle, magnitude, to_floats
+from verify.sides import NO_FORM, Sides, sides_of
 from verify.trace import Traced
 
-MOST_ENTRIES = 12
-"""Entries of one output whose derivative the oracle computes; fewer in large cases."""
 LADDER = (BITS, 4 * BITS)
-LARGE = 300
-"""Entries of a case from which the oracle is dear: it looks at one entry that differs exactly, if there is one."""
-LARGE_MATRIX = 40
-NOTHING = 2.0**-100
 LARGEST_EXACT = 60_000
 """Entries beyond which exact arithmetic takes too long and extended precision stands in."""
-
-NO_FORM = (Undecided, Untranslatable, ArithmeticError, ValueError, NotImplementedError)
-"""What a program raises in ball arithmetic: an operation without this form, a branch that cannot be decided."""
 
 Finding = Literal["agrees", "wrong", "reference_wrong", "convention", "inaccurate", "undecided", "uncounted"]
 
@@ -78,8 +69,8 @@ def examine(
             if bits is not None:
                 ctx.prec = bits
             try:
-                examination = _Examination(traced, relation, case, hand, reference, suspects, bits, width)
-                found = examination.run()
+                sides = sides_of(traced, relation, case, tuple(hand), tuple(reference), bits, width)
+                found = _Examination(sides, suspects).run()
             except NO_FORM as error:
                 note = f"no oracle: {type(error).__name__}: {error}"
                 continue
@@ -96,315 +87,72 @@ def _blank(hand: Any, reference: Any, finding: Finding, note: str = "") -> Exami
 
 
 class _Examination:
-    def __init__(
-        self, traced: Traced, relation: str, case: Case, hand: Any, reference: Any, suspects: Any,
-        bits: int | None, width: Any = np.longdouble,
-    ):  # fmt: skip
-        self.traced, self.relation, self.case = traced, relation, case
-        self.hand, self.reference, self.suspects = tuple(hand), tuple(reference), suspects
-        self.bits, self.exact, self.width = bits, bits is not None, width
-        exact = self.exact
-        self.oracle = Oracle(traced, relation, case, bits, width)
-        if bits is not None:
-            self.oracle.inputs = exact_inputs(case, bits)
-        self.truth = [np.full(r.shape, np.nan, dtype=r.dtype) for r in self.reference]
-        self.exact_hand = self._side(traced.hand) if exact else None
-        self.exact_reference = self._side(traced.reference) if exact else None
-        self._noise: list[np.ndarray] | None = None
-        self._largest = self._scale()
+    """One case in one arithmetic: the entries looked at, each with what is found of it."""
+
+    def __init__(self, sides: Sides, suspects: Sequence[np.ndarray]):
+        self.sides, self.suspects = sides, suspects
+        self.meant = Meant(sides)
+        self.approximation = Approximation(sides)
+        self.truth = [np.full(r.shape, np.nan, dtype=r.dtype) for r in sides.reference]
         self._surroundings: Surroundings | None = None
         self._both: set[tuple[int, tuple[int, ...]]] = set()
-        self._meant: Oracle | None = None
-        self._tangents: dict[Oracle, list[Truth]] = {}
-
-    def _scale(self) -> float:
-        """How large values and results are here: what is 30 digits smaller is zero beside them."""
-        sizes = [np.abs(r) for r in self.reference]
-        if self.exact:
-            sizes += [magnitude(v) for v in self.oracle.value() if v.dtype == object]
-        finite = [s[np.isfinite(s)] for s in sizes]
-        return max((float(s.max(initial=0.0)) for s in finite), default=0.0)
-
-    def _side(self, program: Any) -> tuple[np.ndarray, ...] | None:
-        """A side in ball arithmetic; None where its branches cannot be decided there."""
-        try:
-            return program.link(ball(self.bits or BITS))(self.case.dims, [*self.oracle.inputs, *self.oracle.extra])
-        except Untranslatable:
-            raise
-        except NO_FORM:
-            return None
 
     def run(self) -> Examined:
-        if not self._primal_is_finite():
+        if not _primal_is_finite(self.sides):
             return self._result("uncounted", "the primal is not finite here")
-        found: list[tuple[str, int, tuple[int, ...], Truth, int]] = []
-        for leaf, at, truth, position in self._entries():
-            found.append((self._entry(leaf, at, truth, position), leaf, at, truth, position))
+        found: list[tuple[Finding, Entry]] = []
+        for leaf in range(len(self.suspects)):
+            for flat in looked_at(self.sides, self.suspects, leaf):
+                entry = self.meant.at(leaf, flat)
+                self.truth[leaf][entry.at] = entry.value
+                found.append((self._finding(entry), entry))
         for finding in ("wrong", "reference_wrong", "convention", "undecided"):
-            for verdict, leaf, at, truth, position in found:
+            for verdict, entry in found:
                 if verdict == finding:
-                    singular = bool(truth.kink.reshape(-1)[position])
-                    both = (leaf, at) in self._both
-                    return replace(self._result(finding), leaf=leaf, entry=at, singular=singular, both=both)
-        if found and all(v == "uncounted" for v, *_ in found):
+                    both = (entry.leaf, entry.at) in self._both
+                    result = self._result(finding)
+                    return replace(result, leaf=entry.leaf, entry=entry.at, singular=entry.kink, both=both)
+        if self.approximation.excused:
+            return self._result("uncounted", "the primal is an approximation, which itself is as far off")
+        if found and all(verdict == "uncounted" for verdict, _ in found):
             return self._result("uncounted", "no finite derivative here")
         return self._result("agrees")
 
-    def _result(self, finding: Any, note: str = "") -> Examined:
-        hand = self.hand
-        if self.exact_hand is not None and finding == "wrong":
-            hand = tuple(to_floats(h).reshape(np.shape(g)) for h, g in zip(self.exact_hand, hand, strict=True))
-        return Examined(finding, hand, self.reference, tuple(self.truth), note, exact=self.exact)
+    def _result(self, finding: Finding, note: str = "") -> Examined:
+        sides, hand = self.sides, self.sides.hand
+        if sides.exact_hand is not None and finding == "wrong":
+            hand = tuple(to_floats(h).reshape(np.shape(g)) for h, g in zip(sides.exact_hand, hand, strict=True))
+        return Examined(finding, hand, sides.reference, tuple(self.truth), note, exact=sides.exact)
 
-    def _primal_is_finite(self) -> bool:
-        values = self.oracle.value()
-        if self.exact:
-            return all(np.isfinite(magnitude(v)).all() for v in values if v.dtype == object)
-        return all(np.isfinite(as_wide(v)).all() for v in values if v.dtype.kind in "fc")
-
-    # --- the entries to look at, with the truth of each ----------------------------------------------
-
-    def _entries(self) -> Any:
-        for leaf, suspect in enumerate(self.suspects):
-            for flat in self._chosen(suspect, leaf):
-                at = np.unravel_index(flat, suspect.shape) if suspect.shape else ()
-                at = tuple(int(i) for i in at)
-                truth, position = self._truth(self.oracle, leaf, at, flat)
-                if self.traced.stops and not self._reference_equals(leaf, at, truth, position):
-                    truth, position = self._as_meant(leaf, at, flat, truth, position)
-                self.truth[leaf][at] = truth.value.reshape(-1)[position]
-                yield leaf, at, truth, position
-
-    def _truth(self, oracle: Oracle, leaf: int, at: tuple[int, ...], flat: int) -> tuple[Truth, int]:
-        """The derivative that belongs to one entry, and where it stands in the array returned."""
-        values = self.relation in ("value_and_gradient", "custom_vjp", "custom_jvp", "equal_to", "at_most")
-        outputs = [o for o in oracle.value() if o.dtype == object or o.dtype.kind in "fc"] if values else []
-        if leaf < len(outputs):
-            return _exactly(outputs[leaf], self.exact), flat
-        if self.relation in ("jvp", "custom_jvp"):
-            if oracle not in self._tangents:
-                self._tangents[oracle] = oracle.tangent(self.traced.wrt)
-            return self._tangents[oracle][leaf - len(outputs)], flat
-        return self._partial(oracle, self.traced.wrt[leaf - len(outputs)], at), 0
-
-    def _reference_equals(self, leaf: int, at: tuple[int, ...], truth: Truth, position: int) -> bool:
-        if truth.kink.reshape(-1)[position] or not np.isfinite(truth.value.reshape(-1)[position]):
-            return False
-        return bool(self._equals(self.exact_reference, self.reference, leaf, at, truth, position))
-
-    def _as_meant(self, leaf: int, at: tuple[int, ...], flat: int, truth: Truth, position: int) -> tuple[Truth, int]:
-        """What a stop_gradient hides is meant to be hidden, if that is how JAX understood it.
-
-        It stands in libraries, too, where it hides nothing (the shift of a logsumexp, the factors of a solve).
-        """
-        if self._meant is None:
-            self._meant = Oracle(self.traced, self.relation, self.case, self.bits, self.width, stopping=True)
-            self._meant.inputs = self.oracle.inputs
-        meant, place = self._truth(self._meant, leaf, at, flat)
-        return (meant, place) if self._reference_equals(leaf, at, meant, place) else (truth, position)
-
-    def _partial(self, oracle: Oracle, leaf: int, at: tuple[int, ...]) -> Truth:
-        if self.relation == "hvp":
-            return oracle.second(self.traced.wrt, leaf, at)
-        if self.case.values[leaf].dtype.kind != "c":
-            return oracle.entry(leaf, at)
-        # JAX's convention: the cotangent of z = x + iy is d/dx - i d/dy.
-        real, imaginary = oracle.entry(leaf, at), oracle.entry(leaf, at, imaginary=True)
-        return _complex(real, imaginary)
-
-    def _chosen(self, suspect: np.ndarray, leaf: int) -> list[int]:
-        """Suspects first, the largest differences before others, then a few that look right."""
-        flat = np.flatnonzero(suspect)
-        flat = flat[[not self._same_formula(leaf, int(i)) for i in flat]] if flat.size else flat
-        differing = any(s.any() for s in self.suspects)
-        if differing and self.exact and self._is_dear():
-            gap = relative(self.hand[leaf], self.reference[leaf]).reshape(-1)[flat]
-            return [int(i) for i in flat[np.argsort(-gap)[:1]]]  # none where both are one formula, to 150 digits
-        most = max(2, min(MOST_ENTRIES, 1500 // max(1, self.case.size)))
-        if flat.size > most:
-            gap = relative(self.hand[leaf], self.reference[leaf]).reshape(-1)[flat]
-            spread = flat[np.linspace(0, flat.size - 1, most // 2).astype(int)]
-            flat = np.unique(np.concatenate([flat[np.argsort(-gap)[: most // 2]], spread]))
-        rest = np.setdiff1d(np.arange(suspect.size), flat)
-        rng = np.random.default_rng(self.case.index)
-        more = rng.permutation(rest)[: 1 + (most > 2) * (1 if flat.size else 3)]
-        return [int(i) for i in (*flat, *more)]
-
-    def _is_dear(self) -> bool:
-        """Whether the oracle takes seconds here: many entries, or a decomposition of a matrix that is not small."""
-        if self.case.size > LARGE:
-            return True
-        return self.traced.factorises and max(self.case.dims.values(), default=0) > LARGE_MATRIX
-
-    def _same_formula(self, leaf: int, flat: int) -> bool:
-        """Whether hand and reference are one value in exact arithmetic: their floats differ by rounding alone."""
-        if self.exact_hand is None or self.exact_reference is None or self.relation == "at_most":
-            return False
-        mine, other = (np.asarray(x[leaf], dtype=object).flat[flat] for x in (self.exact_hand, self.exact_reference))
-        gap = abs(mine - other)
-        if not gap.is_finite():
-            return False
-        size, slack = float(abs(other).mid()), float(gap.rad())
-        return slack <= 2.0**-20 * size and float(gap.mid()) <= EQUAL * size + slack
-
-    # --- one entry: three values meet -----------------------------------------------------------------
-
-    def _entry(self, leaf: int, at: tuple[int, ...], truth: Truth, position: int) -> str:
-        value, kink = truth.value.reshape(-1)[position], truth.kink.reshape(-1)[position]
-        if self.relation == "at_most":
-            return self._at_most(leaf, at)
-        if kink:
-            return self._kink(leaf, at, truth, position)
-        if not np.isfinite(value):
+    def _finding(self, entry: Entry) -> Finding:
+        """What one entry shows, where three values meet."""
+        if self.sides.relation == "at_most":
+            return at_most(self.sides, entry)
+        if entry.kink:
+            return self._at_a_kink(entry)
+        if not np.isfinite(entry.value):
             return "uncounted"
-        hand = self._equals(self.exact_hand, self.hand, leaf, at, truth, position)
-        reference = self._equals(self.exact_reference, self.reference, leaf, at, truth, position)
+        hand, reference = equals(self.sides, "hand", entry), equals(self.sides, "reference", entry)
         if hand is None:
             return "undecided"
         if not hand and reference is False:
-            self._both.add((leaf, at))
-        if not hand and self._is_of_the_approximation(leaf, at, truth, position):
-            return "uncounted"
+            self._both.add((entry.leaf, entry.at))
+        if not hand and (excuse := self.approximation.excuse(entry)) is not None:
+            return excuse
         if not hand:
-            return "uncounted" if self._nowhere_differentiable(leaf, at, position) else "wrong"
-        if reference is None and not np.isfinite(self.reference[leaf][at]):
+            return "uncounted" if _is_nowhere_differentiable(self.sides, entry) else "wrong"
+        if reference is None and not np.isfinite(self.sides.reference[entry.leaf][entry.at]):
             return "reference_wrong"
         return "agrees" if reference is None or reference else "reference_wrong"
 
-    def _nowhere_differentiable(self, leaf: int, at: tuple[int, ...], position: int) -> bool:
-        """Both sides are undefined, and a zero cotangent or tangent is all that makes the truth zero."""
-        if np.isfinite(self.hand[leaf][at]) or np.isfinite(self.reference[leaf][at]):
-            return False
-        if not any((np.asarray(e) == 0).any() for e in self.case.extra):
-            return False
-        rng = np.random.default_rng(0)
-        extra = tuple(rng.uniform(0.5, 1.5, e.shape).astype(e.dtype) for e in self.case.extra)
-        probe = _Examination.__new__(_Examination)
-        probe.__dict__.update(self.__dict__)
-        probe.case = replace(self.case, extra=extra)
-        probe.oracle = Oracle(self.traced, self.relation, probe.case, self.bits, self.width)
-        probe._meant, probe._tangents = None, {}
-        probe.suspects = [np.zeros(s.shape, bool) for s in self.suspects]
-        probe.truth = [t.copy() for t in self.truth]
-        probe.suspects[leaf][at] = True
-        for found_leaf, found_at, truth, where in probe._entries():
-            if (found_leaf, found_at) == (leaf, at):
-                return bool(truth.kink.reshape(-1)[where]) or not np.isfinite(truth.value.reshape(-1)[where])
-        return False
-
-    def _equals(self, exact: Any, floats: Any, leaf: int, at: Any, truth: Truth, position: int) -> bool | None:
-        """Whether a side equals the truth at one entry; None if neither can be said."""
-        value = truth.value.reshape(-1)[position]
-        error = float(truth.error.reshape(-1)[position])
-        if exact is None or truth.exact is None:
-            mine = floats[leaf][at]
-            if not np.isfinite(mine):
-                return None if not self.exact and self._is_finite_when_wider(leaf, at) else False
-            gap = abs(complex(mine) - complex(value))
-            if gap <= RESOLUTION * abs(value) + 2 * error:
-                return True
-            return False if self._survives_the_ladder(leaf, at, gap, error) else None
-        mine = exact[leaf][at] if exact[leaf].shape else exact[leaf].item()
-        other = truth.exact.reshape(-1)[position]
-        gap_ball = abs(mine - other)
-        if not gap_ball.is_finite():
-            return False
-        gap = float(gap_ball.mid())
-        size = float(abs(other).mid()) if not isinstance(other, float) else abs(other)
-        slack = float(gap_ball.rad()) + error
-        if slack > 2.0**-20 * size and slack > 2.0**-200 and slack > NOTHING * self._largest:  # more bits would tell
-            return None
-        if gap <= EQUAL * size + slack:
-            return True
-        return gap <= EQUAL * size + slack + self._constants(leaf, at)
-
-    def _is_finite_when_wider(self, leaf: int, at: Any) -> bool:
-        """Whether only the range of float64 may have ended."""
-        if self.traced.engine == "jax":
-            return True
-        inputs = [*self.oracle.inputs, *self.oracle.extra]
-        try:
-            wider = self.traced.hand.link(wide(np.longdouble))(self.case.dims, inputs)
-        except NO_FORM:
-            return True
-        return bool(np.isfinite(np.asarray(wider[leaf])[at]))
-
-    def _survives_the_ladder(self, leaf: int, at: Any, gap: float, error: float) -> bool:
-        """Without exact arithmetic: a difference is real if extended precision does not shrink it."""
-        if error > gap / 8:
-            return False
-        if self.traced.engine == "jax" or self.width == np.float64:
-            return gap > 2.0**-20 * abs(complex(self.truth[leaf][at]))
-        inputs = [*self.oracle.inputs, *self.oracle.extra]
-        finer = self.traced.hand.link(wide(np.longdouble))(self.case.dims, inputs)
-        mine = complex(np.asarray(finer[leaf])[at])
-        return abs(mine - complex(self.truth[leaf][at])) > gap / 4
-
-    def _constants(self, leaf: int, at: Any) -> float:
-        """How far rounding the programs' own constants (0.7978845608028654, 0.1) moves this entry."""
-        if self._noise is None:
-            self._noise = [np.zeros(r.shape) for r in self.reference]
-            rng = np.random.default_rng(0)
-            inputs = [*self.oracle.inputs, *self.oracle.extra]
-            pairs = ((self.traced.hand, self.exact_hand), (self.traced.reference, self.exact_reference))
-            for program, base in pairs:
-                if base is None:
-                    continue
-                for _ in range(3):
-                    try:
-                        moved = program.link(ball(self.bits or BITS, literal_noise=rng))(self.case.dims, inputs)
-                    except NO_FORM:
-                        continue
-                    for i, (m, b) in enumerate(zip(moved, base, strict=True)):
-                        if b.dtype == object:
-                            shift = magnitude(m - b).reshape(self._noise[i].shape)
-                            shift = np.where(np.isfinite(shift), shift, 0.0)
-                            self._noise[i] = np.maximum(self._noise[i], 8 * shift)
-        return float(self._noise[leaf][at])
-
-    def _is_of_the_approximation(self, leaf: int, at: Any, truth: Truth, position: int) -> bool:
-        """Whether the primal is an approximation (a table of coefficients, a loop with a tolerance), and the rule
-        differs from its derivative by no more than moving its numbers by the resolution would."""
-        if self.relation not in RULES or not is_approximate(self.traced):
-            return False
-        gap = abs(complex(self.hand[leaf][at]) - complex(truth.value.reshape(-1)[position]))
-        driving = max((float(np.abs(as_wide(e)).max(initial=0.0)) for e in self.case.extra), default=1.0)
-        allowed = RESOLUTION * max(self._largest, ordinary_size(self.traced, self.case) * max(1.0, driving))
-        if gap <= allowed or not self.exact or not np.isfinite(gap):
-            return bool(gap <= allowed)
-        rng = np.random.default_rng(0)
-        inputs = [*self.oracle.inputs, *self.oracle.extra]
-        for program, base in ((self.traced.hand, self.exact_hand), (self.traced.reference, self.exact_reference)):
-            for _ in range(3 if base is not None else 0):
-                try:
-                    moved = program.link(ball(self.bits or BITS, rng, RESOLUTION))(self.case.dims, inputs)
-                except NO_FORM:
-                    continue
-                shift = float(magnitude(moved[leaf] - base[leaf])[at])  # type: ignore[index]
-                allowed += 8 * shift if np.isfinite(shift) else 0.0
-        return bool(gap <= allowed)
-
-    def _at_most(self, leaf: int, at: Any) -> str:
-        if self.exact_hand is None or self.exact_reference is None:
-            value, limit = self.hand[leaf][at], self.reference[leaf][at]
-            return "agrees" if value <= limit + RESOLUTION * abs(limit) else "wrong"
-        hand: Any = np.asarray(self.exact_hand[leaf], dtype=object)[at]
-        bound: Any = np.asarray(self.exact_reference[leaf], dtype=object)[at]
-        gap = hand - bound
-        if not gap.is_finite():
-            if hand.is_nan() and bound.is_finite():  # at most nothing
-                return "wrong"
-            return "uncounted" if self.hand[leaf][at] <= self.reference[leaf][at] else "undecided"
-        slack = EQUAL * float(abs(bound).mid()) + float(gap.rad()) + self._constants(leaf, at)
-        return "agrees" if float(gap.mid()) <= slack else "wrong"
-
-    def _kink(self, leaf: int, at: Any, truth: Truth, position: int) -> str:
+    def _at_a_kink(self, entry: Entry) -> Finding:
         """Both values may be valid generalised derivatives; a valid one beside an invalid one is right."""
-        hand, reference = self.hand[leaf][at], self.reference[leaf][at]
+        sides = self.sides
+        hand, reference = sides.hand[entry.leaf][entry.at], sides.reference[entry.leaf][entry.at]
         if self._surroundings is None:
-            self._surroundings = Surroundings(self.traced, self.relation, self.oracle)
-        valid = self._surroundings.test(leaf, at, truth, position)
-        hand_valid, reference_valid = valid(self.hand), valid(self.reference)
+            self._surroundings = Surroundings(sides.traced, sides.relation, sides.oracle)
+        valid = self._surroundings.test(entry)
+        hand_valid, reference_valid = valid(sides.hand), valid(sides.reference)
         if not hand_valid:
             both_undefined = not np.isfinite(hand) and not np.isfinite(reference)
             return "uncounted" if both_undefined else "wrong"
@@ -413,25 +161,22 @@ class _Examination:
         return "convention" if differs(np.asarray(hand), np.asarray(reference)).any() else "agrees"
 
 
-def _exactly(output: np.ndarray, exact: bool) -> Truth:
-    """The truth of a value: the primal itself."""
-    value = to_floats(output) if exact else as_wide(output)
-    error = radius(output) if exact else np.finfo(np.longdouble).eps * np.abs(value)
-    return Truth(value, np.asarray(error), value, value, np.zeros(value.shape, bool), output if exact else None)
+def _primal_is_finite(sides: Sides) -> bool:
+    values = sides.oracle.value()
+    if sides.exact:
+        return all(np.isfinite(magnitude(v)).all() for v in values if v.dtype == object)
+    return all(np.isfinite(as_wide(v)).all() for v in values if v.dtype.kind in "fc")
 
 
-def _complex(real: Truth, imaginary: Truth) -> Truth:
-    from flint import acb
-
-    exact = None
-    if real.exact is not None and imaginary.exact is not None:
-        combine = np.frompyfunc(lambda a, b: acb(getattr(a, "real", a), -getattr(b, "real", b)), 2, 1)
-        exact = np.asarray(combine(real.exact, imaginary.exact), dtype=object)
-    return Truth(
-        real.value - 1j * imaginary.value,
-        real.error + imaginary.error,
-        real.left - 1j * imaginary.left,
-        real.right - 1j * imaginary.right,
-        real.kink | imaginary.kink,
-        exact,
-    )
+def _is_nowhere_differentiable(sides: Sides, entry: Entry) -> bool:
+    """Both sides are undefined, and a zero cotangent or tangent is all that makes the truth zero."""
+    if np.isfinite(sides.hand[entry.leaf][entry.at]) or np.isfinite(sides.reference[entry.leaf][entry.at]):
+        return False
+    if not any((np.asarray(e) == 0).any() for e in sides.case.extra):
+        return False
+    rng = np.random.default_rng(0)
+    case = replace(sides.case, extra=tuple(rng.uniform(0.5, 1.5, e.shape).astype(e.dtype) for e in sides.case.extra))
+    oracle = Oracle(sides.traced, sides.relation, case, sides.bits, sides.width)
+    flat = int(np.ravel_multi_index(entry.at, np.shape(sides.reference[entry.leaf]))) if entry.at else 0
+    there = Meant(replace(sides, case=case, oracle=oracle)).at(entry.leaf, flat)
+    return there.kink or not np.isfinite(there.value)

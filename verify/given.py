@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from verify.signature import GivenSpec, SignatureError
+from verify.specification import GivenSpec, SignatureError
 
 if TYPE_CHECKING:
     from verify.cases import Structure

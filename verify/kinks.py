@@ -15,7 +15,8 @@ from flint import arb, ctx
 
 from verify.arithmetic import Undecided, Untranslatable
 from verify.ball import ball
-from verify.oracle import Oracle, Truth, to_floats
+from verify.entry import Entry
+from verify.oracle import Oracle, to_floats
 from verify.trace import Traced
 
 SAMPLES = 24
@@ -37,9 +38,10 @@ class Surroundings:
         self.rng = np.random.default_rng(0)
         self.random = list(self._samples({} for _ in range(SAMPLES)))
 
-    def test(self, leaf: int, at: tuple[int, ...], truth: Truth, position: int) -> Callable[[Result], bool]:
+    def test(self, entry: Entry) -> Callable[[Result], bool]:
         """Returns a test of a whole result: is it a generalised derivative at this entry?"""
-        sides = [float(np.real(x.reshape(-1)[position])) for x in (truth.left, truth.right)]
+        leaf, at = entry.leaf, entry.at
+        sides = [float(np.real(x)) for x in (entry.left, entry.right)]
         here = self._flat(leaf, at)
         samples = np.array([*sides, *(g[here] for g in self.random)])
         low, high = samples.min(), samples.max()

@@ -7,12 +7,13 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.linalg import lapack
 
 _LAPACK = "fdFD"
 
 
 def _lapack(routine: str, like: np.ndarray) -> Callable[..., Any]:
+    from scipy.linalg import lapack  # takes long to import, and few claims factorise
+
     return getattr(lapack, "sdcz"[_LAPACK.index(like.dtype.char)] + routine)
 
 

@@ -8,7 +8,7 @@ from verify.compiled import HAND_ALONE, as_function, one_line
 from verify.engine import Engine
 from verify.matmul import in_precision
 from verify.record import Cell
-from verify.trace import ReferenceRaised, precision_of
+from verify.survey import ReferenceRaised, precision_of
 
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 """What JAX calls the platform of a backend."""

@@ -71,6 +71,9 @@ Direction = list[tuple[int, np.ndarray, np.ndarray]]
 class Oracle:
     """Values and derivatives of a claim's primal at one case."""
 
+    most_turns: int | None = None
+    """After so many turns a loop is given up."""
+
     def __init__(
         self,
         traced: Traced,
@@ -87,6 +90,7 @@ class Oracle:
         self._stops = Stops() if stopping else None
         if self._stops is not None:
             arithmetic.stopped = self._stops
+        arithmetic.most_turns = self.most_turns
         self._program = traced.primal.link(arithmetic)
         self.inputs = [self._number(v) for v in case.values]
         self.extra = [self._number(v) for v in case.extra]

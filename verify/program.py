@@ -13,7 +13,7 @@ import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import CodeType
 from typing import Any
 
@@ -31,6 +31,7 @@ __all__ = ["Program", "Undecided", "Untranslatable", "translate"]
 
 Linked = Callable[[Mapping[str, int], Sequence[Any]], tuple[Any, ...]]
 _LOCAL = re.compile(r"\b[vf]\d+\b")
+_COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne", "is_finite")
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 _NATIVE = native()
 _DIMENSION_FUNCTIONS = {"floordiv", "mod", "max", "min"}
@@ -54,6 +55,20 @@ class Program:
     statics: Mapping[str, Any] = field(repr=False)
 
     @cached_property
+    def numbers(self) -> frozenset[float]:
+        """The single numbers that it is written with, without their signs: where a formula branches, it branches at
+        one of them."""
+        single = (c.value for c in self.constants.values() if np.ndim(c.value) == 0 and kind_of(c.dtype) != "key")
+        sizes = (abs(float(np.asarray(value).astype(np.complex128).real)) for value in single)
+        return frozenset(x for x in sizes if 0 < x < np.inf)
+
+    @cached_property
+    def repeats_until(self) -> bool:
+        """Whether it repeats something, for which floating-point numbers may say when to stop."""
+        compares = any(key[0] in _COMPARISONS and "float" in key[1:] for key in self.operations.values())
+        return compares and "while_loop(" in self.source
+
+    @cached_property
     def code(self) -> CodeType:
         return compile(self.source, "<program>", "exec")
 
@@ -63,6 +78,8 @@ class Program:
         What an arithmetic needs while it runs is set up at every call, unless the caller has done so (`guarded` False).
         """
         namespace: dict[str, Any] = dict(structural.NAMES)
+        if arithmetic.most_turns is not None:
+            namespace["while_loop"] = partial(structural.while_loop, most=arithmetic.most_turns)
         namespace.update(self.statics)
         for name, key in self.operations.items():
             namespace[name] = arithmetic.operation(*key)

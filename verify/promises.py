@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from verify.engine import Engine
-from verify.signature import ArraySpec, TreeSpec
 from verify.sizes import SizeError, size_of
+from verify.specification import ArraySpec, TreeSpec
 
 TRIED = 6
 """Cases looked at: a promise may be kept by accident where two sizes are equal."""

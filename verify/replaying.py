@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,30 @@ from verify.draws import Draws
 from verify.engine import Arrays, Engine
 from verify.formula import examine
 from verify.record import ClaimRecord
+from verify.request import UsageError
+from verify.runs import RecordedCase
 from verify.second_order import differentiated, may_be_differentiated
-from verify.session import Replay, UsageError
 from verify.trials import repeated
 
 
-def replay_case(record: ClaimRecord, arrays: Mapping[str, np.ndarray], seed: int) -> Replay:
+@dataclass(frozen=True)
+class Replay:
+    """One recorded case, run again."""
+
+    claim: str
+    case_id: str
+    dims: Mapping[str, int]
+    inputs: Mapping[str, Any]
+    hand: Mapping[str, Any]
+    reference: Mapping[str, Any]
+    oracle: Mapping[str, Any]
+    identical: bool
+    message: str
+
+
+def replay(recorded: RecordedCase) -> Replay:
     """Evaluates hand, reference and oracle at the stored inputs and compares with what was recorded."""
+    record, seed = recorded.claim, recorded.seed
     stored = record.counterexample
     assert stored is not None
     try:
@@ -34,7 +51,7 @@ def replay_case(record: ClaimRecord, arrays: Mapping[str, np.ndarray], seed: int
     if may_be_differentiated(claim) and not stored.id.startswith(Draws(claim, seed).case_id(index, stored.dtype)):
         claim = differentiated(claim)  # the case is one of the rule's own derivative
     with np.errstate(all="ignore"):
-        return _replayed(record, claim, arrays, seed)
+        return _replayed(record, claim, recorded.inputs, seed)
 
 
 def _replayed(record: ClaimRecord, claim: Claim, arrays: Mapping[str, np.ndarray], seed: int) -> Replay:

@@ -235,6 +235,25 @@ def find_case(root: str | Path, case_id: str) -> RunFolder:
     raise ReportsError(f"no run under {root} recorded the case {case_id!r}{hint}")
 
 
+@dataclass(frozen=True)
+class RecordedCase:
+    """A case as a run recorded it: the claim, the inputs bit for bit, the seed of the run."""
+
+    claim: ClaimRecord
+    inputs: Mapping[str, np.ndarray]
+    seed: int
+
+
+def recorded_case(root: str | Path, case_id: str) -> RecordedCase:
+    """What the newest run under ``root`` that recorded the case has of it."""
+    folder = find_case(root, case_id)
+    record = folder.read()
+    for claim in record.claims:
+        if claim.counterexample is not None and claim.counterexample.id == case_id:
+            return RecordedCase(claim, folder.load_case(case_id), record.seed)
+    raise ReportsError(f"{folder.path}: the case {case_id} is stored, but its claim is not in the record")
+
+
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
     try:

@@ -22,7 +22,7 @@ from verify.cases import Case
 from verify.comparison import as_wide, differs
 from verify.engine import Engine
 from verify.relations import call_of, partition, static_names
-from verify.trace import precision_of
+from verify.survey import precision_of
 from verify.undifferentiable import pulled_back
 
 DIFFERENTIATED = ", differentiated once more"

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from verify.breadth import Seen
 from verify.cases import SHRUNK, Case
 from verify.comparison import differs
 from verify.engine import Engine
 from verify.formula import Examined, examine
+from verify.seen import Seen
 from verify.sizes import SizeError, size_of
 
 MOST_TRIES = 160

@@ -6,6 +6,7 @@ integers, or objects such as balls.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from verify.arithmetic import Undecided
 
 Pairs = Sequence[Sequence[int]]
 
@@ -281,25 +284,29 @@ def _stacked(rows: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
 
 
 def while_loop(condition: Callable, body: Callable, cond_consts: tuple, body_consts: tuple,
-               carry: tuple) -> tuple:
+               carry: tuple, most: float = math.inf) -> tuple:
     """Of a batch, as vmap makes it, each element stops when its own condition fails.
 
-    One that never stops has no value.
+    One that never stops has no value, nor has a loop that is far from its end after long; one of more than ``most``
+    turns is given up.
     """
     count = 0
     while np.any(going := np.asarray(condition(*cond_consts, *carry)[0])):
         count += 1
-        if going.ndim and count > MOST_REPEATED:
+        if count > most:
+            raise Undecided(f"a loop has not ended after {most:g} turns")
+        if count > (MOST_REPEATED if going.ndim else MOST_TURNS):
             return tuple(np.where(_leading(going, np.ndim(c)), _nothing(c), c) for c in carry)
         after = body(*body_consts, *carry)
-        if going.ndim:
+        if going.ndim and not going.all():
             after = tuple(np.where(_leading(going, np.ndim(a)), a, c) for a, c in zip(after, carry, strict=True))
         carry = after
     return carry
 
 
-MOST_REPEATED = 2000
-"""Far more than a series or a fraction takes that converges in double precision."""
+MOST_REPEATED, MOST_TURNS = 2000, 100_000
+"""Far more than a series or a fraction takes that converges in double precision; and what a loop may take that may also
+count."""
 
 
 def _nothing(like: np.ndarray) -> Any:

@@ -7,12 +7,10 @@ it (``jax``). ``Traced.engine`` says which.
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, wraps
 from typing import Any
 
 import jax
@@ -22,24 +20,9 @@ import numpy as np
 from verify.cases import Structure
 from verify.linear_algebra import OPERATIONS
 from verify.program import Program, Untranslatable, translate
-from verify.relations import (
-    COTANGENTS,
-    RULES,
-    TANGENTS,
-    Labelled,
-    Sides,
-    StructureMismatch,
-    inexact_part,
-    is_inexact,
-    labelled,
-    wrt_of,
-)
-from verify.sizes import size_of
-from verify.values import numpy_dtype
-
-
-class ReferenceRaised(Exception):
-    """The reference, or JAX differentiating it, raised."""
+from verify.relations import RULES, Labelled, Sides, StructureMismatch, is_inexact
+from verify.survey import ReferenceRaised, Survey, first_line, precision_of, survey
+from verify.symbolic import undecided_sizes_raise
 
 
 class HandRaised(Exception):
@@ -93,6 +76,9 @@ class Traced:
     """Why the trace is not symbolic."""
     stops: bool = False
     """Whether the primal holds a stop_gradient."""
+    made_with: Callable[[float], Any] | None = None
+    """Hand, where the value that a custom rule is made with is larger by a factor; None for other claims."""
+    survey: Survey | None = None
 
     @cached_property
     def factorises(self) -> bool:
@@ -112,6 +98,11 @@ class Traced:
         return "pure_callback" in {key[0] for key in getattr(self.both, "operations", {}).values()}
 
     @cached_property
+    def is_dear(self) -> bool:
+        """Whether one evaluation takes as long as many: it calls back, or repeats something until it is good enough."""
+        return self.calls_back or getattr(self.both, "repeats_until", False)
+
+    @cached_property
     def hand(self) -> Program | OpaqueProgram:
         return self._translated(0)
 
@@ -127,13 +118,6 @@ class Traced:
             return translate(side)
 
 
-@contextmanager
-def precision_of(dtype: str) -> Any:
-    """64-bit types for the float64 cells only; everything else is the user's own configuration."""
-    with jax.enable_x64(dtype == "float64"):
-        yield
-
-
 def trace(
     sides: Sides, structure: Structure, dtype: str, dims: Mapping[str, int], symbolic: bool = True
 ) -> Traced:
@@ -143,40 +127,8 @@ def trace(
         try:
             return trace_of_sizes(sides, structure, dtype, None)
         except Exception as error:  # anything at all: the concrete trace decides whose fault it is
-            reason = f"no symbolic sizes: {_first_line(error)}"
+            reason = f"no symbolic sizes: {first_line(error)}"
     return _trace(sides, structure, dtype, dims, reason)
-
-
-TRIALS = "number_of_trials"
-"""The name of the dimension along which trials are stacked."""
-
-
-def stacked(sides: Sides, structure: Structure, dtype: str) -> Program | None:
-    """Hand and reference under ``jax.vmap`` over trials, as one program; hand's outputs come first.
-
-    None if there is no such form.
-    """
-    if TRIALS in structure.dims:
-        return None
-    try:
-        with precision_of(dtype), undecided_sizes_raise():
-            symbols = jax.export.symbolic_shape(", ".join((*structure.dims, TRIALS)))
-            known = survey(sides, structure, dtype, dict(zip(structure.dims, symbols, strict=False)))
-            count = len(known.avals)
-
-            def both(*flat: Any) -> tuple[Any, ...]:
-                arguments = structure.build(flat[:count])
-                extra = known.build_extra(arguments, flat[count:])
-                sides_of = sides.hand(arguments, extra).leaves, sides.reference(arguments, extra).leaves
-                kept = [i for i, x in enumerate(sides_of[1]) if jnp.result_type(x) != jax.dtypes.float0]
-                return tuple(jnp.asarray(leaves[i]) for leaves in sides_of for i in kept)
-
-            avals = [
-                jax.ShapeDtypeStruct((symbols[-1], *a.shape), a.dtype) for a in (*known.avals, *known.extra_avals)
-            ]
-            return translate(jax.make_jaxpr(jax.vmap(both))(*avals))
-    except Exception:  # anything at all: the trials are then evaluated one by one
-        return None
 
 
 def trace_of_sizes(
@@ -187,105 +139,6 @@ def trace_of_sizes(
         return _trace(sides, structure, dtype, dims)
     with undecided_sizes_raise():
         return _trace(sides, structure, dtype, None)
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What must be known before hand and reference can be called: inputs, and the cotangent or tangents."""
-
-    avals: list[Any]
-    primal: Callable[..., Any]
-    jaxpr: Any
-    moving: Mapping[str, Labelled]
-    extra_labels: tuple[str, ...]
-    extra_avals: list[Any]
-    build_extra: Callable[[Mapping[str, Any], Sequence[Any]], dict[str, Any]]
-
-
-def survey(sides: Sides, structure: Structure, dtype: str, sizes: Mapping[str, Any]) -> Survey:
-    """Traces the primal at these sizes, symbolic or not."""
-    avals = [
-        jax.ShapeDtypeStruct(
-            tuple(size_of(a, sizes) for a in leaf.shape) + ((2,) if leaf.kind == "key" else ()),
-            numpy_dtype(leaf.in_dtype(dtype)),
-        )
-        for leaf in structure.leaves
-    ]
-    seen: dict[str, Any] = {}
-
-    def primal(*flat: Any) -> tuple[Any, ...]:
-        arguments = structure.build(flat)
-        out = sides.reference_call(arguments)
-        seen["output"] = [(jnp.shape(x), jnp.result_type(x)) for x in jax.tree_util.tree_leaves(out)]
-        seen["output_tree"] = jax.tree_util.tree_structure(out)
-        seen["wrt"] = wrt_of(sides.claim, arguments)
-        seen["moving"] = {k: inexact_part(k, arguments[k]) for k in seen["wrt"]}
-        arrays = jax.tree_util.tree_map(lambda x: jnp.asarray(x) if isinstance(x, float | complex) else x, out)
-        return tuple(jnp.asarray(x) for x in inexact_part("value", arrays).leaves)
-
-    try:
-        jaxpr = jax.make_jaxpr(primal)(*avals)
-    except Exception as error:
-        raise ReferenceRaised(_first_line(error)) from error
-    return Survey(avals, primal, jaxpr, seen["moving"], *_extra(sides, seen, avals))
-
-
-def extra_builder(sides: Sides, structure: Structure, dims: Mapping[str, int], dtype: str) -> Any:
-    """How to turn flat cotangents or tangents into what hand and reference take."""
-    with precision_of(dtype):
-        return survey(sides, structure, dtype, dims).build_extra
-
-
-BRANCHING = (os.path.join("numpy", "linalg.py"),)
-"""Files of JAX that choose a formula by the size."""
-
-
-class SizeDecided(Exception):
-    """The user's code asks whether a symbolic size equals something: it must be traced size by size."""
-
-
-@contextmanager
-def undecided_sizes_raise() -> Any:
-    """JAX answers ``n == 1`` with False for a symbolic n, and a branch would be lost without a word.
-
-    So in the user's code such a question raises instead. JAX's own may ask, where it only wants to know what
-    to broadcast; but its determinant of size 1, 2 or 3 is another formula.
-    """
-    expression = type(jax.export.symbolic_shape("n")[0])
-    original = expression.__eq__
-    library = (os.path.dirname(jax.__file__), os.path.dirname(__file__))
-
-    def equal(self: Any, other: Any) -> bool:
-        answer = original(self, other)
-        if not answer and isinstance(other, int | expression):
-            asking = sys._getframe(1)
-            if asking.f_code.co_name == "__ne__":
-                asking = asking.f_back or asking
-            place = asking.f_code.co_filename
-            may_ask = place.startswith(library) and not place.endswith(BRANCHING)
-            if not may_ask and not _differ_for_sure(self, other):
-                raise SizeDecided(f"a branch on whether {self} is {other}")
-        return answer
-
-    def power(self: Any, exponent: Any) -> Any:
-        """``n ** 0.5``: a root of a size is a number of the program, weakly typed as Python's is."""
-        if isinstance(exponent, float):
-            return (self.__jax_array__() * 1.0) ** exponent
-        return original_power(self, exponent)
-
-    original_power = expression.__pow__
-    expression.__eq__, expression.__pow__ = equal, power  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        expression.__eq__, expression.__pow__ = original, original_power  # type: ignore[method-assign]
-
-
-def _differ_for_sure(a: Any, b: Any) -> bool:
-    try:
-        return bool(a > b) or bool(b > a)
-    except Exception:  # inconclusive
-        return False
 
 
 def _trace(
@@ -302,32 +155,21 @@ def _trace(
         else:
             sizes = dims
         known = survey(sides, structure, dtype, sizes)
-        avals, extra_avals, build_extra = known.avals, known.extra_avals, known.build_extra
-        primal, primal_jaxpr = known.primal, known.jaxpr
-        count, seen = len(avals), {}
+        avals, extra_avals = known.avals, known.extra_avals
+        seen: dict[str, tuple[str, ...]] = {}
 
         def side(which: str) -> Callable[..., tuple[Any, ...]]:
-            function = getattr(sides, which)
+            return _side(sides, structure, known, which, seen)
 
-            def run(*flat: Any) -> tuple[Any, ...]:
-                arguments = structure.build(flat[:count])
-                out: Labelled = function(arguments, build_extra(arguments, flat[count:]))
-                if which == "hand" and any(x is None for x in out.leaves):
-                    raise StructureMismatch("returns None where an array was wanted: does it lack a return?")
-                leaves = tuple(jnp.asarray(x) for x in out.leaves)
-                if sides.claim.relation in ("jvp", "equal_to", "at_most", *RULES):
-                    kept = [i for i, x in enumerate(leaves) if x.dtype != jax.dtypes.float0]
-                    out = Labelled(tuple(out.labels[i] for i in kept), tuple(leaves[i] for i in kept))
-                    leaves = out.leaves
-                seen[which] = out.labels
-                return leaves
-
-            return run
+        @cache
+        def made_with(factor: float) -> Any:
+            with precision_of(dtype), multiplied(sides.claim.hand, factor):
+                return translate(jax.make_jaxpr(side("hand"))(*avals, *extra_avals))
 
         try:
             reference_jaxpr = jax.make_jaxpr(side("reference"))(*avals, *extra_avals)
         except Exception as error:
-            raise ReferenceRaised(_first_line(error)) from error
+            raise ReferenceRaised(first_line(error)) from error
         mismatch = None
         try:
             hand_jaxpr = jax.make_jaxpr(side("hand"))(*avals, *extra_avals)
@@ -335,7 +177,7 @@ def _trace(
             mismatch, hand_jaxpr = str(error), reference_jaxpr
             seen["hand"] = seen["reference"]
         except Exception as error:
-            raise HandRaised(_first_line(error)) from error
+            raise HandRaised(first_line(error)) from error
     if (wrong_kind := _no_numbers(hand_jaxpr, reference_jaxpr)) is not None:
         raise HandRaised(f"WrongDtype: {wrong_kind}")
     if mismatch is None and len(hand_jaxpr.out_avals) != len(reference_jaxpr.out_avals):
@@ -343,6 +185,7 @@ def _trace(
             f"returns {len(hand_jaxpr.out_avals)} arrays ({', '.join(seen['hand'])}), "
             f"wanted {len(reference_jaxpr.out_avals)} ({', '.join(seen['reference'])})"
         )
+    primal_jaxpr = known.jaxpr
     programs: list[Any] = [hand_jaxpr, reference_jaxpr, primal_jaxpr]
     opaque, both = None, None
     try:
@@ -355,7 +198,7 @@ def _trace(
                     programs[i] = translate((hand_jaxpr, reference_jaxpr, primal_jaxpr)[i])
             except Untranslatable as error:
                 opaque = f"no NumPy form of {error}"
-                programs[i] = OpaqueProgram(primal if which == "primal" else side(which), dtype)
+                programs[i] = OpaqueProgram(known.primal if which == "primal" else side(which), dtype)
     labels = [leaf.label for leaf in structure.leaves]
     return Traced(
         engine="jax" if opaque else "symbolic" if dims is None or not structure.dims else "concrete",
@@ -376,7 +219,60 @@ def _trace(
         mismatch=mismatch,
         reason=opaque or reason,
         stops=any(key[0] == "stop" for key in getattr(programs[2], "operations", {}).values()),
+        made_with=made_with if isinstance(sides.claim.hand, jax.custom_jvp | jax.custom_vjp) else None,
+        survey=known,
     )
+
+
+def hand_again(sides: Sides, structure: Structure, traced: Traced) -> Program | OpaqueProgram:
+    """The hand-written function traced once more, alone: a source of randomness gives another program."""
+    assert traced.survey is not None
+    function = _side(sides, structure, traced.survey, "hand", {})
+    with precision_of(traced.dtype):
+        if isinstance(traced.hand, OpaqueProgram):
+            return OpaqueProgram(function, traced.dtype)
+        guard = undecided_sizes_raise() if traced.engine == "symbolic" and structure.dims else nullcontext()
+        with guard:
+            return translate(jax.make_jaxpr(function)(*traced.survey.avals, *traced.survey.extra_avals))
+
+
+def _side(
+    sides: Sides, structure: Structure, known: Survey, which: str, seen: dict[str, tuple[str, ...]]
+) -> Callable[..., tuple[Any, ...]]:
+    """Hand or reference as a function of flat arrays; the labels of its outputs are noted in ``seen``."""
+    function, count = getattr(sides, which), len(known.avals)
+
+    def run(*flat: Any) -> tuple[Any, ...]:
+        arguments = structure.build(flat[:count])
+        out: Labelled = function(arguments, known.build_extra(arguments, flat[count:]))
+        if which == "hand" and any(x is None for x in out.leaves):
+            raise StructureMismatch("returns None where an array was wanted: does it lack a return?")
+        leaves = tuple(jnp.asarray(x) for x in out.leaves)
+        if sides.claim.relation in ("jvp", "equal_to", "at_most", *RULES):
+            kept = [i for i, x in enumerate(leaves) if x.dtype != jax.dtypes.float0]
+            out = Labelled(tuple(out.labels[i] for i in kept), tuple(leaves[i] for i in kept))
+            leaves = out.leaves
+        seen[which] = out.labels
+        return leaves
+
+    return run
+
+
+@contextmanager
+def multiplied(rule: Any, factor: float) -> Iterator[None]:
+    """While it lasts, a custom rule's function gives its value times ``factor``, also to the rule itself."""
+    plain = rule.fun
+
+    @wraps(plain)
+    def larger(*arguments: Any, **options: Any) -> Any:
+        out = plain(*arguments, **options)
+        return jax.tree_util.tree_map(lambda x: x * factor if is_inexact(x) else x, out)
+
+    rule.fun = larger
+    try:
+        yield
+    finally:
+        rule.fun = plain
 
 
 def _no_numbers(hand: Any, reference: Any) -> str | None:
@@ -387,51 +283,5 @@ def _no_numbers(hand: Any, reference: Any) -> str | None:
     return None
 
 
-def _extra(
-    sides: Sides, seen: Mapping[str, Any], avals: Sequence[Any]
-) -> tuple[tuple[str, ...], list[Any], Callable[[Mapping[str, Any], Sequence[Any]], dict[str, Any]]]:
-    """The cotangent or tangents of a relation: labels, shapes, and how to hand them to a function."""
-    relation = sides.claim.relation
-    if relation in COTANGENTS:
-        outputs = seen["output"]
-        moving = [jnp.issubdtype(d, jnp.inexact) for _, d in outputs]
-        treedef = seen["output_tree"]
-        names = labelled("cotangent", treedef.unflatten(list(range(len(outputs))))).labels
-
-        def cotangent(_: Mapping[str, Any], flat: Sequence[Any]) -> dict[str, Any]:
-            given = iter(flat)
-            leaves = [
-                next(given) if m else np.zeros(s, jax.dtypes.float0)
-                for m, (s, _) in zip(moving, outputs, strict=True)
-            ]
-            return {"cotangent": treedef.unflatten(leaves)}
-
-        kept = [(n, s, d) for n, m, (s, d) in zip(names, moving, outputs, strict=True) if m]
-        return tuple(n for n, _, _ in kept), [jax.ShapeDtypeStruct(s, d) for _, s, d in kept], cotangent
-    if relation in TANGENTS:
-        labels = [k for part in seen["moving"].values() for k in part.labels]
-        shapes = [
-            jax.ShapeDtypeStruct(x.shape, x.dtype) for part in seen["moving"].values() for x in part.leaves
-        ]
-
-        def tangents(arguments: Mapping[str, Any], flat: Sequence[Any]) -> dict[str, Any]:
-            given = iter(flat)
-
-            def tangent_of(x: Any) -> Any:
-                if is_inexact(x):
-                    return next(given)
-                return np.zeros(x.shape, jax.dtypes.float0) if hasattr(x, "shape") else x
-
-            return {f"d{k}": jax.tree_util.tree_map(tangent_of, arguments[k]) for k in seen["wrt"]}
-
-        return tuple(f"d{k}" for k in labels), shapes, tangents
-    return (), [], lambda arguments, flat: {}
-
-
 def _shape(aval: Any) -> tuple[str, ...]:
     return tuple(str(s) for s in aval.shape)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from verify.cases import TRIAL, Case
+from verify.cases import TRIAL, Case, Structure
 from verify.draws import Draws
+from verify.program import Program, translate
+from verify.relations import Sides
 from verify.sizes import size_of
+from verify.survey import precision_of, survey
+from verify.symbolic import undecided_sizes_raise
 from verify.trace import Traced
 from verify.values import cotangent, draw_stacked
 
@@ -81,3 +88,35 @@ def trials_of(draws: Draws, traced: Traced, case: Case, most: int = MOST_TRIALS)
     for stack, own in zip((*values, *extra), (*case.values, *case.extra), strict=True):
         stack[0] = own
     return Trials(case, values, extra, tuple(plain.tolist()))
+
+
+TRIALS = "number_of_trials"
+"""The name of the dimension along which trials are stacked."""
+
+
+def stacked(sides: Sides, structure: Structure, dtype: str) -> Program | None:
+    """Hand and reference under ``jax.vmap`` over trials, as one program; hand's outputs come first.
+
+    None if there is no such form.
+    """
+    if TRIALS in structure.dims:
+        return None
+    try:
+        with precision_of(dtype), undecided_sizes_raise():
+            symbols = jax.export.symbolic_shape(", ".join((*structure.dims, TRIALS)))
+            known = survey(sides, structure, dtype, dict(zip(structure.dims, symbols, strict=False)))
+            count = len(known.avals)
+
+            def both(*flat: Any) -> tuple[Any, ...]:
+                arguments = structure.build(flat[:count])
+                extra = known.build_extra(arguments, flat[count:])
+                sides_of = sides.hand(arguments, extra).leaves, sides.reference(arguments, extra).leaves
+                kept = [i for i, x in enumerate(sides_of[1]) if jnp.result_type(x) != jax.dtypes.float0]
+                return tuple(jnp.asarray(leaves[i]) for leaves in sides_of for i in kept)
+
+            avals = [
+                jax.ShapeDtypeStruct((symbols[-1], *a.shape), a.dtype) for a in (*known.avals, *known.extra_avals)
+            ]
+            return translate(jax.make_jaxpr(jax.vmap(both))(*avals))
+    except Exception:  # anything at all: the trials are then evaluated one by one
+        return None

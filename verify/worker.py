@@ -93,8 +93,6 @@ class Worker:
             claims, problems = [], [str(error)]
         finally:
             os.chdir(self.home)  # the other targets are relative to where the command was typed
-        gc.collect()
-        gc.freeze()  # JAX is a million objects that need not be looked through again and again
         number = len(self.targets)
         self.targets.append(claims)
         listed = tuple(self._listed(target, c, (number, i)) for i, c in enumerate(claims))
@@ -117,7 +115,8 @@ class Worker:
 
     def _listed(self, target: str, claim: Any, place: tuple[int, int]) -> Listed:
         from verify.fingerprint import fingerprint
-        from verify.signature import SignatureError, signature_of
+        from verify.signature import signature_of
+        from verify.specification import SignatureError
 
         base = target.partition("::")[0]
         shown = base if base.endswith(".py") else claim.module
@@ -165,6 +164,8 @@ class Worker:
         import verify.selftest  # noqa: F401
 
         jax.devices()
+        gc.freeze()  # JAX is a million objects that need not be looked through again and again
+        gc.enable()
 
     def header(self) -> dict[str, Any]:
         from verify.environment import backends_here, environment
@@ -191,6 +192,7 @@ def main() -> None:
     sys.stdout = sys.stderr
     if "" not in sys.path:
         sys.path.insert(0, "")
+    gc.disable()  # until all is imported
     worker = Worker(out)
     while True:
         try:

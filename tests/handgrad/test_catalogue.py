@@ -21,6 +21,7 @@ from tests.handgrad.drawing import (
     shape_of,
     trial,
 )
+from tests.share import share
 
 ANNOTATED = [claim for claim in CLAIMS if not any(isinstance(names, tuple) for names in claim.given)]
 
@@ -57,7 +58,7 @@ def test_holds(claim):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=lambda d: d.__name__)
-@pytest.mark.parametrize("claim", ANNOTATED, ids=name_of)
+@pytest.mark.parametrize("claim", share(3, ANNOTATED), ids=name_of)
 def test_traces_for_all_sizes_and_keeps_the_dtype(claim, dtype):
     annotations = parameters(claim)
     names = dimensions(annotations)

@@ -11,6 +11,7 @@ import handgrad.post
 from handgrad.claims import registered_claims
 from handgrad.post.places import ENTRIES, line_of
 from tests.handgrad.post_index import INDEX, Formula, compact, content, entries, formulas_of, uncovered
+from tests.share import share
 from verify import verify
 
 TEXT = Path(__file__).parents[2].parent / "shared" / "seed" / "backprop-2.md"
@@ -116,7 +117,7 @@ def test_claims_are_in_the_order_of_the_post_and_named_by_place_and_form():
         assert sorted(own) == sorted(between), module
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.name)
+@pytest.mark.parametrize("claim", share(3, CLAIMS), ids=lambda c: c.name)
 def test_each_claim_ends_as_it_says(claim):
     outcome = verify(claim, cases=24, backends=("numpy",))
     assert outcome.verdict == (claim.expect or "agrees"), outcome

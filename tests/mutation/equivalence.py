@@ -27,7 +27,7 @@ from verify.collect import collect
 from verify.draws import Draws
 from verify.engine import Engine
 from verify.relations import Sides
-from verify.trace import survey
+from verify.survey import survey
 
 SEED = 20_000_003
 """Of the fresh inputs: no seed that the judge is given."""

@@ -1,6 +1,7 @@
 """Rules of primals that are approximations: right ones are not accused, wrong ones are found all the same."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -41,3 +42,56 @@ def test_a_solution_by_iteration(factor, verdict):
     rule.defvjp(lambda a, guess: (solution(a, guess),) * 2, lambda y, g: (factor * g / (2 * y), jnp.zeros(())))
     outcome = verify(rule, **FEW)
     assert outcome.verdict == verdict, outcome
+
+
+@jax.vmap
+def _exponential_series(x: Any) -> Any:
+    more = lambda s: (s[1] < 250) & (jnp.abs(s[2]) > jnp.finfo(x.dtype).eps * jnp.abs(s[0]))  # noqa: E731
+    add = lambda s: (s[0] + s[2], s[1] + 1, s[2] * x / (s[1] + 1))  # noqa: E731
+    return jax.lax.while_loop(more, add, (jnp.ones_like(x), 1, x))[0]
+
+
+def exponential(x: Small) -> Float[Array, "n"]:
+    """Ends before its first term where x is tiny: its program is constant there."""
+    return _exponential_series(x)
+
+
+def log_tail(x: Annotated[Float[Array, "n"], interval(-20, -1)]) -> Float[Array, "n"]:
+    """log(ndtr(x)), by three terms of a series that are off by 1e-6 where they begin."""
+    near = jnp.maximum(x, -10)
+    z = 1 / x**2
+    far = -(x**2) / 2 - jnp.log(-x) - LOG_ROOT + jnp.log(1 - z + 3 * z**2 - 15 * z**3)
+    return jnp.where(x > -10, jnp.log(jax.scipy.special.erfc(-near / 2**0.5) / 2), far)
+
+
+LOG_ROOT = 0.9189385332046727
+RIGHT: dict[Callable[..., Any], Callable[..., Any]] = {
+    exponential: lambda rule, x: jnp.exp(x),
+    log_tail: lambda rule, x: jnp.exp(-(x**2) / 2 - LOG_ROOT - rule(x)),  # as far off as the value
+}
+PLANTED: dict[str, Callable[..., Any]] = {
+    "nothing": lambda slope, x: slope,
+    "1.01": lambda slope, x: 1.01 * slope,
+    "1.01 somewhere": lambda slope, x: jnp.where((x == 0) | (x < -15), 1.01, 1) * slope,
+    "sign": lambda slope, x: -slope,
+    "term": lambda slope, x: slope - 0.01 * x,
+}
+
+
+QUICK = ((exponential, "nothing"), (exponential, "1.01 somewhere"), (log_tail, "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("primal", "planted"),
+    [pytest.param(f, p, marks=() if (f, p) in QUICK else pytest.mark.slow) for f in RIGHT for p in PLANTED],
+)
+def test_a_rule_is_judged_by_what_the_primal_approximates(primal, planted):
+    rule = jax.custom_jvp(primal)
+
+    @rule.defjvp
+    def _(primals, tangents):
+        (x,) = primals
+        return rule(x), PLANTED[planted](RIGHT[primal](rule, x), x) * tangents[0]
+
+    outcome = verify(rule, **{**FEW, "cases": 24})
+    assert outcome.verdict == ("agrees" if planted == "nothing" else "wrong"), outcome

@@ -21,6 +21,7 @@ from verify.cli import main
 from verify.collect import TargetError, collect
 from verify.judge import judge
 from verify.options import BadUsage, limit
+from verify.pool import WorkerLost
 from verify.runs import RunFolder
 from verify.worker import Worker
 
@@ -274,7 +275,7 @@ def test_the_rest_is_judged(command):
 
 def test_a_self_test_that_is_lost(command, monkeypatch):
     """The claims are judged all the same; the run is not to be trusted."""
-    monkeypatch.setattr(Here, "breaks", {"self_test": session.WorkerLost("ended its process by SIGSEGV")})
+    monkeypatch.setattr(Here, "breaks", {"self_test": WorkerLost("ended its process by SIGSEGV")})
     code, out, err = command("run", "FILE")
     assert code == 3 and "2 claims: 1 agrees, 1 wrong" in out, out
     assert err == "verify: the self-test ended its process by SIGSEGV\n"
@@ -283,9 +284,9 @@ def test_a_self_test_that_is_lost(command, monkeypatch):
 @pytest.mark.parametrize(
     ("request_", "error", "code", "message"),
     [
-        ("load", session.WorkerLost("ended its process by SIGABRT"), 4, "FILE: loading it ended its process by SIG"),
+        ("load", WorkerLost("ended its process by SIGABRT"), 4, "FILE: loading it ended its process by SIG"),
         ("load", RuntimeError("KeyboardInterrupt"), 4, "FILE: loading it raised KeyboardInterrupt"),
-        ("header", session.WorkerLost("ended its process by SIGABRT"), 5, "looking for devices ended its process by"),
+        ("header", WorkerLost("ended its process by SIGABRT"), 5, "looking for devices ended its process by"),
         ("header", RuntimeError("RuntimeError: Unknown backend"), 5, "looking for devices raised RuntimeError: Unknown "
          "backend; JAX_PLATFORMS and XLA_FLAGS, if set, must suit this machine"),
     ],

@@ -16,7 +16,7 @@ from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
 from verify.cases import DTYPES
 from verify.draws import Draws
-from verify.signature import SignatureError
+from verify.specification import SignatureError
 
 N = Float[Array, "n"]
 Scalar = Float[Array, ""]

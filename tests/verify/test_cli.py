@@ -15,36 +15,15 @@ import numpy as np
 import pytest
 
 import verify
-from tests.verify.records import AGREES, HALF, WRONG, claim, record
+from tests.verify.records import AGREES, EXAMPLE, HALF, WRONG, claim, record
 from verify.cli import COMMANDS, main
 from verify.record import Cell, exit_code_of, read_record
 from verify.report.terminal import TerminalReporter
 from verify.report.view import cell_note
+from verify.request import NothingToRun, Options, UsageError
 from verify.runs import RunFolder
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Options:
-    targets: tuple[str, ...] = ("handgrad",)
-    keyword: str | None = None
-    backends: tuple[str, ...] | None = None
-    dtypes: tuple[str, ...] | None = None
-    precision: str | None = None
-    cases: int | None = None
-    seconds: float | None = None
-    seed: int | None = None
-    exit_first: bool = False
-    last_failed: bool = False
-    resume: bool = False
-    changed: bool = False
-    full: bool = False
-    distributed: bool = False
-    strict: bool = False
-    data: tuple[str, ...] = ()
-    output: str = "reports"
-    argv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,18 +48,8 @@ class Replay:
     message: str
 
 
-class UsageError(Exception):
-    pass
-
-
-class NothingToRun(Exception):
-    pass
-
-
 class Harness(types.ModuleType):
     """A ``verify.session`` that reports the claims it was given, then what ``ends_with`` says."""
-
-    Options, UsageError, NothingToRun = Options, UsageError, NothingToRun
 
     def __init__(self):
         super().__init__("verify.session")
@@ -108,17 +77,6 @@ class Harness(types.ModuleType):
             "f", "a.py::f", "gradient", "wrong", {"W": "Float[m n], real", "lam": "positive"}
         )
         return [listed] * bool(self.claims), list(self.problems)
-
-    def devices(self):
-        cpu = {"backend": "cpu", "device": "2 cores", "dtypes": ("float64", "float32"), "status": "here"}
-        return [cpu, {"backend": "tpu", "device": None, "dtypes": (), "precisions": (), "status": "absent"}]
-
-    def replay(self, case_id, root):
-        if self.ends_with:
-            raise self.ends_with
-        hand, truth = {"": np.array([1.0, 2.0])}, {"": np.array([1.0, 4.0])}
-        inputs = {"W": np.ones((2, 2), np.float32), "act": "relu"}
-        return Replay("f", case_id, {"n": 2}, inputs, hand, truth, truth, True, "the same bits as recorded")
 
 
 @pytest.fixture
@@ -389,7 +347,10 @@ a.py::f  gradient, expected wrong
     assert typed("list") == 5
 
 
-def test_devices(harness, capsys):
+def test_devices(harness, capsys, monkeypatch):
+    cpu = {"backend": "cpu", "device": "2 cores", "dtypes": ("float64", "float32"), "status": "here"}
+    tpu = {"backend": "tpu", "device": None, "dtypes": (), "precisions": (), "status": "absent"}
+    monkeypatch.setattr("verify.environment.devices", lambda: [cpu, tpu])
     assert typed("devices") == 0
     assert (
         capsys.readouterr().out
@@ -401,7 +362,23 @@ tpu      -                                      absent
     )
 
 
-def test_replay(harness, capsys):
+@pytest.fixture
+def folder(tmp_path, harness):
+    made = RunFolder.create("reports", 7)
+    made.finish(record(AGREES, WRONG, exit_code=1))
+    return made
+
+
+def test_replay(folder, capsys, monkeypatch):
+    def replay(recorded):
+        assert recorded.claim == WRONG and recorded.seed == 7 and recorded.inputs["W"].tolist() == [[1, 1], [1, 1]]
+        hand, truth = {"": np.array([1.0, 2.0])}, {"": np.array([1.0, 4.0])}
+        inputs = {**recorded.inputs, "act": "relu"}
+        case_id = recorded.claim.counterexample.id
+        return Replay("f", case_id, {"n": 2}, inputs, hand, truth, truth, True, "the same bits as recorded")
+
+    monkeypatch.setitem(sys.modules, "verify.replaying", types.SimpleNamespace(replay=replay))
+    folder.save_case(EXAMPLE.id, {"W": np.ones((2, 2), np.float32)})
     assert typed("replay ridge-0-17") == 0
     assert (
         capsys.readouterr().out
@@ -417,16 +394,12 @@ output, shape (2,)
 the same bits as recorded
 """
     )
-    harness.ends_with = UsageError("no run recorded the case 'x'")
     assert typed("replay x") == 4
-    assert capsys.readouterr().err == "verify: no run recorded the case 'x'\n"
-
-
-@pytest.fixture
-def folder(tmp_path, harness):
-    made = RunFolder.create("reports", 7)
-    made.finish(record(AGREES, WRONG, exit_code=1))
-    return made
+    assert capsys.readouterr().err.startswith("verify: no run under reports recorded the case 'x'; ")
+    folder.save_case("stray-0-1", {})
+    assert typed("replay stray-0-1") == 4
+    said = f"verify: {folder.path}: the case stray-0-1 is stored, but its claim is not in the record\n"
+    assert capsys.readouterr().err == said
 
 
 def test_show_a_run(folder, capsys):

@@ -14,9 +14,10 @@ from jaxtyping import Array, Float
 from tests.verify.judging import engine_of
 from tests.verify.records import FIGURES
 from verify.api import claim_of
+from verify.entry_errors import BLOCKS, blocks
 from verify.explain import explain
 from verify.figures import AxisErrors, Figures, SizeErrors
-from verify.gather import BLOCKS, _blocks, figures_of
+from verify.gather import figures_of
 from verify.record import ClaimRecord, Counterexample
 from verify.report.plots import curve, plots_of
 from verify.serial import dumps
@@ -113,7 +114,7 @@ def test_what_has_no_plot_has_none():
 def test_a_large_output_is_shown_by_the_worst_of_each_block(shape):
     error = np.zeros(shape)
     error.flat[-1] = 0.5
-    rows = _blocks(error)
+    rows = blocks(error)
     assert len(rows) <= BLOCKS and all(len(row) <= BLOCKS for row in rows)
     assert rows[-1][-1] == 0.5 and sum(v > 0 for row in rows for v in row) == 1
 

@@ -108,6 +108,27 @@ def test_killed_at_100_moments_of_a_real_run(tmp_path):
         assert mine == theirs
 
 
+def test_selection(tmp_path):
+    """-x stops at the first failure, --lf takes what failed in the last run, -k what it names."""
+
+    def ran(*argv):
+        process = stubbed(tmp_path, "run", "x.py", "--seed", "7", *argv)
+        out, err = process.communicate(timeout=60)
+        claims = [(claim.name, claim.verdict) for claim in runs(tmp_path / "reports")[0].read().claims]
+        return process.returncode, claims, out, err
+
+    code, everything, out, _ = ran()
+    failed = [name for name, verdict in everything if verdict == "wrong"]
+    assert code == 1 and len(everything) == CLAIMS and 1 < len(failed) < CLAIMS
+    assert f"{CLAIMS} claims: {CLAIMS - len(failed)} agree, {len(failed)} wrong" in out
+    first = everything.index((failed[0], "wrong"))
+    assert ran("-x")[:2] == (1, everything[: first + 1])
+    assert ran("--lf")[:2] == (1, [(failed[0], "wrong")])
+    code, claims, _, err = ran("-k", "claim_1 and not claim_13", "--strict", "--resume")
+    assert claims == [c for c in everything if c[0].startswith("claim_1") and c[0] != "claim_13"] and code == 1
+    assert "--resume: the last run here ended, or was asked something else; starting anew" in err
+
+
 def test_a_full_disk_leaves_the_result_on_the_terminal(tmp_path):
     """No file may grow beyond 10 kB: the run begins, then the first claim cannot be written down."""
     command = stubbed_command("run", "x.py", "--seed", "7")

@@ -13,6 +13,7 @@ from verify.cli import main
 from verify.collect import collect
 from verify.draft import DraftError, draft
 from verify.judge import judge
+from verify.options import BadUsage
 
 ROOT = Path(__file__).parents[2]
 MINE = '''
@@ -207,11 +208,9 @@ def drafted(monkeypatch, folder):
         try:
             return draft(*asked)
         except DraftError as error:
-            raise session.UsageError(str(error)) from None
+            raise BadUsage(str(error)) from None
 
-    from verify import session
-
-    monkeypatch.setattr(session, "draft", here)
+    monkeypatch.setattr("verify.commands.new.drafted", here)
     return where, file
 
 

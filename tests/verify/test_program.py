@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from tests.share import share
 from verify import arithmetic as arithmetics
 from verify.arithmetic import Untranslatable, native, wide
 from verify.ball import ball
@@ -458,7 +459,7 @@ def test_native_float64_agrees_with_jax(name: str) -> None:
     assert_agrees(name, run(name, native()))
 
 
-@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.wide and r.ball])
+@pytest.mark.parametrize("name", share(3, [n for n, r in ROWS.items() if r.wide and r.ball]))
 def test_wide_agrees_with_balls(name: str) -> None:
     widened, enclosed = run(name, wide()), run(name, ball(192))
     for w, b in zip(widened, enclosed, strict=True):
@@ -477,7 +478,7 @@ def midpoints(balls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.reshape(middles, balls.shape), np.reshape([float(x.rad()) for x in balls.flat], balls.shape)
 
 
-@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.wide])
+@pytest.mark.parametrize("name", share(3, [n for n, r in ROWS.items() if r.wide]))
 def test_long_doubles_agree_with_doubles(name: str) -> None:
     try:
         longer = run(name, wide(np.longdouble))
@@ -502,7 +503,7 @@ def test_low_precision_is_as_good_as_jax(name: str, dtype: str) -> None:
             np.testing.assert_array_equal(g, w)
 
 
-@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.wide and not r.slow][::3])
+@pytest.mark.parametrize("name", share(3, [n for n, r in ROWS.items() if r.wide and not r.slow][::3]))
 def test_every_output_has_its_dtype(name: str) -> None:
     try:
         program = traced(name, "bfloat16")

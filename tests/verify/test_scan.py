@@ -16,6 +16,8 @@ from verify.budget import Budget
 from verify.cli import main
 from verify.collect import TargetError, collect
 from verify.record import read_record
+from verify.replaying import replay
+from verify.runs import recorded_case
 from verify.scan import probe
 from verify.scan.call import Uncallable, Waiting, target_of
 from verify.scan.describe import described
@@ -24,8 +26,7 @@ from verify.scan.found import Package, Place
 from verify.scan.given import REGISTRY, GivenError, arguments_of, inputs_of
 from verify.scan.judge import judge_rule
 from verify.scan.trial import tried
-from verify.session import replay
-from verify.signature import ArraySpec, SignatureError, StaticSpec, TreeSpec
+from verify.specification import ArraySpec, SignatureError, StaticSpec, TreeSpec
 
 SAMPLE = ("forward", "reverse", "undifferentiable")
 FEW = Budget(0, 24, ("numpy",), ("float64",))
@@ -338,7 +339,7 @@ def test_scan_and_replay(tmp_path, monkeypatch, capsys):
     assert json.loads(record_file.read_text())["scan"]["package"] == "tests.sample_rules.reverse"
     wrong = next(c for c in record.claims if c.verdict == "wrong")
     assert wrong.target == "scan:tests.sample_rules.reverse::clipped"
-    again = replay(wrong.counterexample.id, output)
+    again = replay(recorded_case(output, wrong.counterexample.id))
     assert again.identical, again.message
     assert [c.name for c in collect(wrong.target)[0]] == ["tests.sample_rules.reverse.clipped"]
     with pytest.raises(TargetError, match="has no rule 'clippd' any more"):

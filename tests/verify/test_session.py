@@ -148,19 +148,6 @@ def test_a_run_its_record_and_its_repetition(folder):
     assert "differs from what was recorded: hand x (has the code, or a library, changed?)" in out
 
 
-def test_selection(folder):
-    """-k, then --lf, then a single claim; -x stops at the first failure."""
-    code, out, _ = verify(folder, "run", "claims.py", *FEW, "-k", "right or known")
-    assert code == 0 and "2 claims: 1 agrees, 1 wrong as expected" in out
-    code, out, _ = verify(folder, "run", "slow.py", *FEW, "-x", "-k", "half or last")
-    assert code == 1 and "1 claim: 1 wrong" in out
-    code, out, _ = verify(folder, "run", "slow.py", *FEW, "--lf")
-    assert code == 1 and "1 claim: 1 wrong" in out
-    code, out, err = verify(folder, "run", "claims.py::right", *FEW, "--strict", "--resume")
-    assert code == 0 and "1 claim: 1 agrees" in out
-    assert "--resume: the last run here ended, or was asked something else; starting anew" in err
-
-
 @pytest.mark.parametrize(
     ("argv", "code", "message"),
     [
@@ -175,6 +162,7 @@ def test_what_cannot_run(folder, argv, code, message):
     assert found == code and err.startswith(f"verify: {message}") and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(folder):
     """kill -9 loses nothing that was recorded; --resume ends with the record of an uninterrupted run."""
     argv = ("run", "slow.py", *FEW, "--seed", "2", "--json", "a.json")

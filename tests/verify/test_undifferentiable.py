@@ -4,13 +4,16 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+import mpmath as mp
 import numpy as np
 import pytest
 from jaxtyping import Array, Float
 
 from handgrad.domains import interval
 from verify import verify
-from verify.undifferentiable import pulled_back, pushed_forward
+from verify.arithmetic import Undecided
+from verify.structural import while_loop
+from verify.undifferentiable import is_entry_by_entry, pulled_back, pushed_forward
 
 FEW = {"cases": 24, "backends": ("numpy",), "dtypes": ("float64",)}
 Small = Annotated[Float[Array, "n"], interval(0.25, 4.0)]
@@ -83,3 +86,30 @@ each_its_own.defjvp(
 
 def test_a_batch_of_loops_that_need_not_end():
     assert verify(each_its_own, **FEW).ok
+
+
+def test_quotients_of_all_entries_at_once():
+    with jax.enable_x64(True):
+        x, q, v = jnp.array([1.5, 3.0, 20.0]), jnp.array([1.0, 2.5, 20.0]), jnp.array([1.0, -2.0, 3.0])
+        zeta = lambda point: jax.lax.zeta(*point)  # noqa: E731
+        assert is_entry_by_entry(jax.make_jaxpr(jax.lax.zeta)(x, q).jaxpr, (3,))
+        at = list(zip(x.tolist(), q.tolist(), strict=True))
+        with mp.workdps(40):
+            in_x = np.array([float(mp.diff(lambda t, b=b: mp.zeta(t, b), a)) for a, b in at])
+            in_q = np.array([float(-a * mp.zeta(a + 1, b)) for a, b in at])
+        pulled = pulled_back(zeta, (x, q), v)[1]
+        np.testing.assert_allclose(pulled[0], v * in_x, rtol=1e-12)
+        np.testing.assert_allclose(pulled[1], v * in_q, rtol=1e-12)
+        np.testing.assert_allclose(pushed_forward(zeta, (x, q), (v, v))[1], v * (in_x + in_q), rtol=1e-12)
+
+
+@pytest.mark.parametrize("mixing", [jnp.cumsum, jnp.sort, lambda x: x[::-1], lambda x: x - x.mean(), jnp.sum])
+def test_entries_that_mix_are_moved_one_by_one(mixing):
+    assert not is_entry_by_entry(jax.make_jaxpr(mixing)(jnp.ones(3)).jaxpr, (3,))
+
+
+def test_a_loop_is_given_up():
+    going, further = (lambda n: (n >= 0,)), (lambda n: (n + 1,))
+    with pytest.raises(Undecided, match="a loop has not ended after 50 turns"):
+        while_loop(going, further, (), (), (np.float64(1),), most=50)
+    assert np.isnan(while_loop(going, further, (), (), (np.float64(1),))[0])

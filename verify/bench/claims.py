@@ -9,10 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from verify import session
 from verify.bench.plan import Plan, Tell
 from verify.bench.record import ClaimsPoint
 from verify.record import read_record
+from verify.request import Options
+from verify.session import list_claims
 
 LIMIT = 1800
 """Seconds after which a run is given up."""
@@ -24,7 +25,7 @@ class RunFailed(Exception):
 
 def claims(seed: int, plan: Plan, tell: Tell) -> list[ClaimsPoint]:
     """One run each on the first claims of the catalogue. Raises ``RunFailed``."""
-    listed, _ = session.list_claims(session.Options())
+    listed, _ = list_claims(Options())
     targets = [c.target for c in listed]
     found = []
     for wanted in plan.claims:

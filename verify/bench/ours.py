@@ -8,11 +8,13 @@ from time import perf_counter
 
 from handgrad.claims import Claim
 from verify.bench.function import LARGEST
-from verify.breadth import Seen, breadth, is_rounding
+from verify.breadth import breadth
 from verify.cases import Case, Structure
 from verify.comparison import compare_all
 from verify.draws import Draws
 from verify.engine import Arrays, Engine
+from verify.examining import is_rounding
+from verify.seen import Seen
 
 DTYPE = "float64"
 WARM = 64

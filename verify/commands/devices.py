@@ -17,12 +17,12 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify import session
+    from verify.environment import devices
     from verify.report.terminal import Lines
     from verify.report.view import aligned
 
     lines = Lines(parsed.color)
-    rows = [tuple(_text(row.get(name)) for name in HEADER) for row in session.devices()]
+    rows = [tuple(_text(row.get(name)) for name in HEADER) for row in devices()]
     first, *rest = aligned([HEADER, *rows])
     lines.line((first, "bold"))
     for row in rest:

@@ -17,14 +17,15 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify import session
     from verify.numerals import clean, count
     from verify.record import BAD_USAGE, NOTHING_RAN
     from verify.report.terminal import Lines
     from verify.report.view import aligned
+    from verify.request import Options
+    from verify.session import list_claims
 
-    options = session.Options(targets=tuple(parsed.targets) or ("handgrad",), keyword=parsed.keyword)
-    claims, problems = session.list_claims(options)
+    options = Options(targets=tuple(parsed.targets) or ("handgrad",), keyword=parsed.keyword)
+    claims, problems = list_claims(options)
     lines = Lines(parsed.color)
     for claim in claims:
         expected = f", expected {claim.expect}" if claim.expect else ""

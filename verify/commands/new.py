@@ -6,8 +6,12 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from verify.options import BadUsage, Parser, one_of
+
+if TYPE_CHECKING:
+    from verify.draft import Draft
 
 RELATIONS = ("gradient", "vjp", "jvp", "value_and_gradient", "hvp", "equal_to", "at_most")
 FUNCTION = "path.py::function or pkg.mod.function"
@@ -42,13 +46,12 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify import session
     from verify.serial import write_atomically
 
     output = parsed.output
     wrt = tuple(name for name in map(str.strip, (parsed.wrt or "").split(",")) if name)
     folder = None if output in (None, "-") else str(Path(output).absolute().parent)
-    draft = session.draft(parsed.function, parsed.relation, wrt, folder)
+    draft = drafted(parsed.function, parsed.relation, wrt, folder)
     if output == "-":
         sys.stdout.write(draft.text)
         return 0
@@ -67,3 +70,20 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     shapes = f" and the shape of {', '.join(draft.unshaped)}" if draft.unshaped else ""
     print(f"wrote {path}: fill in {draft.name}{shapes}, then: verify run {path}")
     return 0
+
+
+def drafted(target: str, relation: str | None, wrt: tuple[str, ...], folder: str | None) -> Draft:
+    """The starting file, drafted in a worker, where the user's code may hang or die."""
+    from verify.pool import Pool, WorkerLost
+
+    pool = Pool([])
+    try:
+        pool.grow(1)
+        answer = pool.workers[0].call("draft", target, relation, wrt, folder)
+    except WorkerLost as lost:
+        raise BadUsage(f"{target}: loading it {lost}") from None
+    finally:
+        pool.stop()
+    if isinstance(answer, str):
+        raise BadUsage(answer)
+    return answer

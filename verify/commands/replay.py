@@ -25,10 +25,13 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify import session
     from verify.report.terminal import Lines
+    from verify.runs import recorded_case
 
-    replayed = session.replay(parsed.case_id, parsed.output)
+    recorded = recorded_case(parsed.output, parsed.case_id)
+    from verify.replaying import replay  # loads JAX: only once there is something to replay
+
+    replayed = replay(recorded)
     lines = Lines(parsed.color)
     for text in replay_lines(replayed):
         lines.line(text)

@@ -31,6 +31,7 @@ from verify.options import (
 if TYPE_CHECKING:
     from verify.record import Record
     from verify.report.terminal import TerminalReporter
+    from verify.request import Options
 
 EXIT_CODES = """\
 exit codes: 0 every claim passes, 1 some claim is wrong, inaccurate or error (or not what expect= says),
@@ -150,13 +151,13 @@ def _told_github(record: Record) -> bool:
     return not path or _written(lambda: write_summary(record, path), path)
 
 
-def options_of(parsed: Namespace, argv: list[str]):
-    from verify import session
+def options_of(parsed: Namespace, argv: list[str]) -> Options:
+    from verify.request import Options
 
     seed = parsed.seed
     if seed is None and not parsed.resume:  # a resumed run keeps its own
         seed = secrets.randbelow(2**32)
-    return session.Options(
+    return Options(
         targets=tuple(parsed.targets) or (() if parsed.data else ("handgrad",)),
         keyword=parsed.keyword,
         backends=parsed.backends,
@@ -180,13 +181,13 @@ def options_of(parsed: Namespace, argv: list[str]):
 
 def judged(options, reporter, pool=None):
     """The record of the run; of one that did not reach its end, of what was judged before."""
-    from verify import session
     from verify.cli import explained
     from verify.record import Record
+    from verify.session import run
 
     start = time.monotonic()
     try:
-        return replace(session.run(options, reporter, pool), strict=options.strict)
+        return replace(run(options, reporter, pool), strict=options.strict)
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         reporter.close()
         message, code = explained(error)

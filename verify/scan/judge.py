@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from verify.budget import Budget
-from verify.judge import Judged, judge
+from verify.conclusion import Judged
+from verify.judge import judge
 from verify.record import ClaimRecord
 from verify.scan.call import GivenError, Uncallable, Waiting, with_note
 

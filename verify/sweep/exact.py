@@ -16,8 +16,8 @@ from flint import arb, ctx
 
 from verify.ball import ball
 from verify.program import Undecided, translate
+from verify.survey import precision_of
 from verify.sweep.sides import ElementWise
-from verify.trace import precision_of
 
 STEP = 60
 """Binary exponent of the step of a difference quotient, relative to the input."""

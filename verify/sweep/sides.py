@@ -15,7 +15,7 @@ from handgrad.claims import Claim
 from verify.options import BadUsage
 from verify.relations import Sides, call_of
 from verify.signature import ArraySpec, SignatureError, signature_of
-from verify.trace import precision_of
+from verify.survey import precision_of
 
 RELATIONS = ("jvp", "vjp", "gradient", "value_and_gradient", "equal_to", "custom_jvp", "custom_vjp")
 Function = Callable[[Any], Any]
