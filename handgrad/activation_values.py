@@ -8,12 +8,13 @@ hard_silu are NaN at infinity; XLA's ``expm1`` and ``tanh`` are up to five ulp o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array, nn
 from jax.lax import bitcast_convert_type
 
-from handgrad.exponential import RANGE, T, scaled_exp, scaled_expm1
+from handgrad.exponential import RANGE, T, scaled_exp, scaled_exp2, scaled_expm1
 from handgrad.polynomials import NORMAL, NORMAL_TAIL, of_dtype, polynomial
 
 
@@ -59,51 +60,44 @@ def tanh(z: Array) -> Array:
     return jnp.where(z < 0, 1.0, -1.0) * (m / (2 / T + m))
 
 
-def _times_sigmoid(y: Array, E: Array) -> Array:
-    """``y σ(u)`` where ``e = T E`` is ``exp(-|u|)`` and ``u`` has the sign of ``y``.
+def _times_sigmoid(y: Array, exp: Callable[[Array | None], Array]) -> Array:
+    """``y σ(u)`` where ``exp`` gives ``exp(-|u|)``, scaled and times a number, and ``u`` has the sign of ``y``.
 
     ``1/(1 + e)`` is taken as ``1 - e/(1 + e)``: the smaller ``e``, the less its roundings count.
     """
-    below, e = y < 0, T * E
-    part = jnp.where(below, E, 1.0)
-    return y * (part - part * (e / (1 + e))) * jnp.where(below, T, 1.0)
+    e = T * exp(None)
+    part = jnp.where(y < 0, T * exp(y), y)
+    return part - capped(part, RANGE[1]) * (e / (1 + e))  # ∞ times 0 would be NaN
 
 
 def silu(z: Array) -> Array:
-    return _times_sigmoid(floored(z, -of_dtype(*RANGE, z)), scaled_exp(size(z)))
+    return _times_sigmoid(floored(z, -of_dtype(*RANGE, z)), lambda times: scaled_exp(size(z), times=times))
 
 
 def mish(z: Array) -> Array:
-    """``z m/(2 + m)`` with ``w = exp z`` and ``m = w (w + 2)``; above zero both are divided by ``w²``.
-
-    As in ``_times_sigmoid`` below zero ``m/2 (1 - m/(2 + m))``, and above ``1 - 2/(2 + m)``.
-    """
-    below, E = z < 0, scaled_exp(size(z))
-    e = T * E
-    m = e * (2 + e)
-    part = jnp.where(below, E * (1 + 0.5 * e), 1.0)
-    part = part - part * (jnp.where(below, m, 2 * e * e) / jnp.where(below, 2 + m, 1 + e * (2 + 2 * e)))
-    return floored(z, -of_dtype(*RANGE, z)) * part * jnp.where(below, T, 1.0)
+    """``z m/d`` with ``w = exp z``, ``m = w (w + 2)`` and ``d = m + 2``: as ``z (1 - 2/d)``, and further below zero,
+    where ``m`` is small, as ``z m/2 (1 - m/d)``. (One quotient, used once: else XLA keeps it in memory.)"""
+    y, below = capped(floored(z, -of_dtype(*RANGE, z)), 40.0), z < -0.5
+    w = T * scaled_exp(-y)
+    m = w * (2 + w)
+    part = jnp.where(below, T * (scaled_exp(-y, times=y) * (1 + 0.5 * w)), z)
+    return part - capped(part, 40.0) * (jnp.where(below, m, 2.0) / (2 + m))
 
 
 C, K = 2 * math.sqrt(2 / math.pi), 0.044715
 """``gelu_tanh z = z σ(u)`` with ``u = C (z + K z³)``."""
-C_HIGH = round(C * 2**11) / 2**11
-"""``C`` to 12 bits: the product with it is exact or, where ``a b + c`` is rounded once, recovered."""
 GELU_TANH_RANGE, GELU_RANGE = (11.0, 21.9), (14.8, 39.0)
 """From here on the two gelus, of minus that, and their slopes are smaller than any number but zero."""
 
 
-def gelu_tanh_exp(x: Array) -> Array:
-    """``exp(-u)``, scaled, and corrected for the rounding of ``u``."""
-    small = x * ((C - C_HIGH) + C * K * (x * x))
-    u = C_HIGH * x + small
-    return scaled_exp(u, small + (x * C_HIGH - u))
+def gelu_tanh_exp(x: Array, times: Array | None = None) -> Array:
+    """``exp(-u)``, scaled; of ``u`` in units of ``log 2`` the larger part, ``2x``, is exact."""
+    return scaled_exp2(2 * x, x * ((C / math.log(2) - 2) + (C * K / math.log(2)) * (x * x)), times)
 
 
 def gelu_tanh(z: Array) -> Array:
     most = of_dtype(*GELU_TANH_RANGE, z)
-    return _times_sigmoid(floored(z, -most), gelu_tanh_exp(capped(jnp.abs(z), most)))
+    return _times_sigmoid(floored(z, -most), lambda times: gelu_tanh_exp(capped(jnp.abs(z), most), times))
 
 
 def normal_exp(x: Array) -> Array:
@@ -126,7 +120,8 @@ def gelu(z: Array) -> Array:
 
 
 def squareplus(z: Array) -> Array:
-    """``s = (x + r)/2`` above zero and ``1/s`` below."""
-    x = jnp.abs(z)
-    s = 0.5 * x + jnp.where(x > 2.0**60, 0.5 * x, 0.5 * jnp.sqrt(4 + x * x))
-    return jnp.where(z < 0, 1 / s, s)
+    """``s = (x + r)/2`` above zero and ``1/s`` below; as for the slope with 15/16 of ``x`` and ``r``."""
+    x = jnp.abs(z) * 0.9375
+    s = 0.5 * x + jnp.where(x > 2.0**60, 0.5 * x, 0.5 * jnp.sqrt(4 * 0.9375**2 + x * x))
+    below = z < 0
+    return jnp.where(below, 0.9375, s) / jnp.where(below, s, 0.9375)

@@ -33,7 +33,6 @@ from jax.lax import rsqrt
 from handgrad import activation_values as values
 from handgrad.activation_values import (
     ALPHA,
-    C_HIGH,
     GELU_RANGE,
     GELU_TANH_RANGE,
     SCALE,
@@ -266,12 +265,13 @@ def _gelu_tanh_curvature(z: Array) -> Array:
 def gelu_tanh(z: Z) -> Z:
     """``z (1 + tanh(u/2))/2 = z σ(u)``: as ``silu``, with ``t = x u'`` for ``x``: ``e (1 - t + e) / (1 + e)²``.
 
-    The denominator is ``1 + m``, of which ``1 - m/(1 + m)`` is the reciprocal, its error small where ``m`` is.
+    Of ``1 - t`` the larger part, ``1 - 2x``, is exact. The denominator is ``1 + m``, of which ``1 - m/(1 + m)`` is the
+    reciprocal, its error small where ``m`` is.
     """
     x = capped(jnp.abs(z), of_dtype(*GELU_TANH_RANGE, z))
     v, E = x * x, gelu_tanh_exp(x)
     e = T * E
-    numerator = E * (1 - C_HIGH * x) + E * (e - x * ((C - C_HIGH) + 3 * C * K * v))
+    numerator = E * (1 - 2 * x) + E * (e + x * ((2 - C) - 3 * C * K * v))
     m = e * (2 + e)
     below = numerator - numerator * (m / (1 + m))
     return jnp.where(x < 0.5, 0.5 + z * polynomial(v, GELU_TANH), _of_both_signs(z, below))
@@ -305,7 +305,8 @@ def squareplus(z: Z) -> Z:
     """
     x = jnp.abs(z) * 0.9375
     square = 4 * 0.9375**2 + x * x
-    return _of_both_signs(z, (2 * 0.9375**2 / T) / (square + x * jnp.sqrt(square)))
+    below = (2 * 0.9375**2) / (square + x * jnp.sqrt(square))
+    return jnp.where(z < 0, below, 1 - below)
 
 
 def _unless_nan(z: Array, slope: Array | float) -> Array:

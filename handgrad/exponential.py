@@ -1,7 +1,8 @@
 r"""``exp(-x)``, and that minus one, times a power of two: for activations, not zero before their slopes are.
 
-In float32 by hand: with ``n`` the integer next to ``x / log 2`` and ``r = n log 2 - x`` it is ``2⁻ⁿ exp(r)``, the
-second factor a polynomial and the first put together from its bits. XLA's own, written alike, clips and selects more.
+In float32 by hand: with ``n`` the integer next to ``x / log 2`` and ``r = x - n log 2`` it is ``2⁻ⁿ exp(-r)``, the
+second factor a polynomial, ``1 - r + r² q(r)``, and the first put together from its bits. XLA's own, written alike,
+clips and selects more.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from jax.lax import bitcast_convert_type
 from jaxtyping import Array as AnyArray
 from jaxtyping import Float
 
-from handgrad.polynomials import EXP
+from handgrad.polynomials import EXP, polynomial
 
-__all__ = ["RANGE", "T", "scaled_exp", "scaled_expm1"]
+__all__ = ["RANGE", "T", "scaled_exp", "scaled_exp2", "scaled_expm1"]
 
 SCALE = 40
 T = 2.0**-SCALE
@@ -34,32 +35,63 @@ BIAS, PLACE = 127, 23
 """Of the exponent of a float32, and where its bits begin."""
 
 
-def scaled_exp(x: X, lost: Array | float = 0.0) -> Array:
-    """``2⁴⁰ exp(-(x + lost))``, for ``x`` from 0 to 112 (760 in float64) and a small ``lost``; NaN for NaN."""
+EXP2 = tuple(c * math.log(2) ** (k + 2) for k, c in enumerate(EXP[0]))
+"""``2⁻ʳ = 1 - r log 2 + r² q(r)``, its ``q``."""
+
+
+def scaled_exp(x: X, lost: Array | float = 0.0, times: Array | None = None) -> Array:
+    """``2⁴⁰ exp(-(x + lost))``, for ``x`` from -80 to 112 (760 in float64) and a small ``lost``; NaN for NaN.
+
+    ``times`` a factor, it is rounded as often as without.
+    """
     if x.dtype != jnp.float32:
         far = x > 600.0
         e = jnp.exp(jnp.where(far, 28.0, 0.0) - x) * jnp.where(far, math.exp(-28) / T, 1 / T)
-        return e - e * lost
-    r, beyond_one, power = _factors(x, lost)
-    return (beyond_one * r + 1) * power
+        e = e - e * lost
+        return e if times is None else times * e
+    r, power = _reduced(x, lost)
+    return _of_parts(polynomial(r, EXP) * r - 1, r, power, times)
 
 
-def scaled_expm1(x: X, lost: Array | float = 0.0) -> Array:
-    """``2⁴⁰ (exp(-(x + lost)) - 1)``, likewise, with all its digits where ``x`` is small."""
+def scaled_expm1(x: X) -> Array:
+    """``2⁴⁰ (exp(-x) - 1)``, likewise, for ``x`` from 0 on, with all its digits where ``x`` is small."""
+    if x.dtype != jnp.float32:  # XLA's own is off by 2.7 ulp
+        return jnp.where(x < 0.7, (polynomial(x, EXP) * x) * x - x, jnp.exp(-x) - 1) / T
+    r, power = _reduced(x)
+    return ((polynomial(r, EXP) * r) * r - r) * power + (power - 1 / T)
+
+
+def scaled_exp2(x: X, rest: Array, times: Array | None = None) -> Array:
+    """``2⁴⁰ 2^-(x + rest)``, for a sum up to 160 (1090 in float64).
+
+    In float32 that sum is never rounded: what it is beyond an integer is ``(x - n) + rest``, the difference exact.
+    """
     if x.dtype != jnp.float32:
-        e = jnp.expm1(-x) / T
-        return e - (e + 1 / T) * lost
-    r, beyond_one, power = _factors(x, lost)
-    return beyond_one * r * power + (power - 1 / T)
+        rounded = x + rest
+        return scaled_exp(math.log(2) * rounded, math.log(2) * ((x - rounded) + rest), times)
+    minus_n, power = _integer(x + rest)
+    r = (x + minus_n) + rest
+    return _of_parts(polynomial(r, (EXP2, EXP2)) * r - math.log(2), r, power, times)
 
 
-def _factors(x: Array, lost: Array | float) -> tuple[Array, Array, Array]:
-    """``r``, ``(exp(r) - 1)/r`` and ``2⁴⁰⁻ⁿ``."""
-    bits = bitcast_convert_type(x * (1 / sum(LOG2)) + ROUND, jnp.int32)
-    n = (bits - bitcast_convert_type(jnp.float32(ROUND), jnp.int32)).astype(jnp.float32)
-    r = n * LOG2[1] + (n * LOG2[0] - x) - lost
-    *others, second, last = EXP
-    p = last * r + second
-    for c in reversed(others):
-        p = p * r + c
-    return r, p, bitcast_convert_type(jnp.int32(BIAS + SCALE << PLACE) - (bits << PLACE), jnp.float32)
+def _of_parts(beyond: Array, r: Array, power: Array, times: Array | None) -> Array:
+    if times is None:
+        return (beyond * r + 1) * power
+    whole = times * power
+    return beyond * r * whole + whole
+
+
+def _reduced(x: Array, lost: Array | float = 0.0) -> tuple[Array, Array]:
+    """``r`` and ``2⁴⁰⁻ⁿ``."""
+    minus_n, power = _integer(x * (1 / sum(LOG2)))
+    return minus_n * LOG2[1] + (minus_n * LOG2[0] + x) + lost, power
+
+
+def _integer(y: Array) -> tuple[Array, Array]:
+    """``-n`` and ``2⁴⁰⁻ⁿ``, with ``n`` the integer next to ``y``.
+
+    Not ``(y + ROUND) - ROUND``: XLA takes that for ``y``.
+    """
+    rounded = y + ROUND
+    bits = bitcast_convert_type(rounded, jnp.int32) << PLACE
+    return ROUND - rounded, bitcast_convert_type(jnp.int32(BIAS + SCALE << PLACE) - bits, jnp.float32)

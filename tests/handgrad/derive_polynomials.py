@@ -3,7 +3,8 @@
     python -m tests.handgrad.derive_polynomials > handgrad/polynomials.py
 
 Near zero a slope is ``1/2 + z S(z²)``, and ``S`` is interpolated; for mish the slope itself, in powers of ``z + 1/2``.
-For the tail of gelu' see ``mills``. ``exp`` itself is for float32 alone: ``1 + r + r² q(r)``, ``q`` interpolated.
+For the tail of gelu' see ``mills``. ``exp(-r)`` itself is
+``1 - r + r² q(r)``, ``q`` interpolated.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def mish(z: mp.mpf) -> mp.mpf:
 
 
 def exp_beyond_linear(r: mp.mpf) -> mp.mpf:
-    """``q`` in ``exp(r) = 1 + r + r² q(r)``."""
-    return (mp.exp(r) - 1 - r) / r**2 if abs(r) > mp.mpf(10) ** -15 else mp.mpf(1) / 2 + r / 6
+    """``q`` in ``exp(-r) = 1 - r + r² q(r)``."""
+    return (mp.exp(-r) - 1 + r) / r**2 if abs(r) > mp.mpf(10) ** -15 else mp.mpf(1) / 2 - r / 6
 
 
 def odd_part(slope: Function) -> Function:
@@ -164,7 +165,7 @@ def fits() -> list[tuple[Fit, Fit]]:
     for centre, top, root, n, e in ((4.5, 16, ROOTS[0], 11, -34), (5, 40, ROOTS[1], 23, -61)):
         P, high = mills(centre, top, root)
         tails.append(Fit("GELU_TAIL", P, mp.mpf(-1), high, n, e))
-    return [*found, tuple(tails), normal_tails()]  # type: ignore[list-item]
+    return [*found, tuple(tails), normal_tails(), exponentials()]  # type: ignore[list-item]
 
 
 def normal_tails() -> tuple[Fit, Fit]:
@@ -178,7 +179,11 @@ def normal_tails() -> tuple[Fit, Fit]:
     return tuple(Fit("NORMAL_TAIL", R, mp.mpf(-1), (top - 3) / mp.mpf(top + 3), n, e) for top, n, e in pairs)  # type: ignore[return-value]
 
 
-EXP = Fit("EXP", exp_beyond_linear, -mp.log(2) / 2, mp.log(2) / 2, 4, -22)
+def exponentials() -> tuple[Fit, Fit]:
+    """For float32 about 0, for float64 where ``exp(-r) - 1`` would lose digits."""
+    half = mp.log(2) / 2
+    ranges = (-half, half, 4, -22), (mp.mpf(0), mp.mpf("0.7"), 10, -54)
+    return tuple(Fit("EXP", exp_beyond_linear, *r) for r in ranges)  # type: ignore[return-value]
 
 
 def table(name: str, pair: Sequence[Fit]) -> str:
@@ -191,8 +196,6 @@ def main() -> None:
     print(HEAD)
     print(f"GELU_ROOT = {ROOTS}\n{ABOUT_ROOT}")
     print(f"GELU_AT_ROOT = {tuple(float(scaled(mp.mpf(r))) for r in ROOTS)}\n{ABOUT_AT_ROOT}")
-    print("EXP = (\n    1.0,", ", ".join(repr(float(c)) for c in EXP.coefficients()) + ",\n)")
-    print('"""Of ``(exp(r) - 1)/r`` between plus and minus half of ``log 2``, for float32."""')
     for pair in fits():
         print(table(pair[0].name, pair))
 

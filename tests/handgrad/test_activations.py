@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,13 @@ SMOOTH = {
     "sigmoid", "log_sigmoid", "silu", "tanh", "softplus", "gelu", "gelu_tanh", "squareplus", "mish",
 }  # fmt: skip
 each = pytest.mark.parametrize("sigma", ACTIVATIONS.values(), ids=list(ACTIVATIONS))
+
+
+def map_of(function, arrays):
+    """Compiled at once: most of the time goes into that."""
+    return [function(z) for z in arrays]
+
+
 half = pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=lambda d: d.__name__)
 
 
@@ -84,12 +93,14 @@ def test_half_precision_is_rounded_once(sigma, dtype):
 def test_limits_and_dtype(sigma):
     left = {"identity": 1, "leaky_relu": 0.01, "log_sigmoid": 1}.get(sigma.name, 0)
     right = 0 if sigma.name in BOUNDED else 1.0507009873554805 if sigma.name == "selu" else 1
-    for dtype in (jnp.float64, jnp.float32, jnp.bfloat16, jnp.float16):
-        far, eps = float(jnp.finfo(dtype).max), float(jnp.finfo(dtype).eps)
-        slope = np.asarray(jax.jit(sigma.derivative)(np.asarray([-np.inf, -far, far, np.inf, np.nan], dtype)))
+    dtypes = (jnp.float64, jnp.float32, jnp.bfloat16, jnp.float16)
+    places = [np.asarray([-np.inf, -jnp.finfo(d).max, jnp.finfo(d).max, np.inf, np.nan], d) for d in dtypes]
+    for dtype, slope in zip(dtypes, jax.jit(partial(map_of, sigma.derivative))(places), strict=True):
+        slope = np.asarray(slope)
         assert slope.dtype == dtype
         assert np.isnan(slope[4])
-        np.testing.assert_allclose(slope[:4].astype(float), [left, left, right, right], rtol=eps)
+        wanted, eps = [left, left, right, right], float(jnp.finfo(dtype).eps)
+        np.testing.assert_allclose(slope[:4].astype(float), wanted, rtol=eps)
 
 
 @pytest.mark.parametrize(("name", "at"), [(name, at) for name, places in KINKS.items() for at in places])
@@ -125,15 +136,21 @@ def test_tails_that_jax_grad_loses():
 @each
 def test_the_drop_in_is_differentiated_by_hand(sigma):
     """Once and twice, in reverse and forwards, under jit and vmap, in bfloat16 as in float64."""
-    for dtype in (jnp.bfloat16, jnp.float64):
-        z = jnp.asarray([-30.0, -2.7, -0.7, 0.3, 1.7, 30.0], dtype)
-        grad, second = jax.jit(jax.vmap(jax.grad(sigma))), jax.jit(jax.vmap(jax.grad(jax.grad(sigma))))
-        np.testing.assert_array_equal(grad(z), jax.jit(sigma.derivative)(z))
-        np.testing.assert_array_equal(second(z), jax.jit(sigma.second_derivative)(z))
+
+    @jax.jit
+    def everything(z):
         _, tangent = jax.jvp(sigma, (z,), (jnp.ones_like(z),))
-        np.testing.assert_array_equal(tangent, sigma.derivative(z))
-        assert sigma(z).dtype == grad(z).dtype == second(z).dtype == dtype
-    np.testing.assert_allclose(sigma(z), sigma.apply(z), rtol=1e-12)
+        once = jax.vmap(jax.grad(sigma))(z), tangent, sigma.derivative(z)
+        twice = jax.vmap(jax.grad(jax.grad(sigma)))(z), sigma.second_derivative(z)
+        return once, twice, sigma(z), sigma.apply(z)
+
+    for dtype in (jnp.bfloat16, jnp.float64):
+        once, twice, value, theirs = everything(jnp.asarray([-30.0, -2.7, -0.7, 0.3, 1.7, 30.0], dtype))
+        for *others, by_hand in (once, twice):
+            for other in others:
+                np.testing.assert_array_equal(other, by_hand)
+        assert value.dtype == once[0].dtype == twice[0].dtype == dtype
+    np.testing.assert_allclose(value, theirs, rtol=1e-12)
 
 
 @each
@@ -143,9 +160,11 @@ def test_values_at_infinity_and_nan(sigma):
         "hard_tanh": -1, "elu": -1, "celu": -1, "selu": -1.7580993408473766,
     }.get(sigma.name, 0)  # fmt: skip
     right = {"relu6": 6, "log_sigmoid": 0}.get(sigma.name, 1 if sigma.name in BOUNDED else np.inf)
-    for dtype in (jnp.float64, jnp.float32, jnp.bfloat16):
-        value = np.asarray(jax.jit(sigma)(jnp.asarray([-np.inf, np.inf, np.nan], dtype))).astype(float)
-        np.testing.assert_allclose(value, [left, right, np.nan], rtol=float(jnp.finfo(dtype).eps))
+    dtypes = (jnp.float64, jnp.float32, jnp.bfloat16)
+    found = jax.jit(partial(map_of, sigma))([jnp.asarray([-np.inf, np.inf, np.nan], d) for d in dtypes])
+    for dtype, value in zip(dtypes, found, strict=True):
+        wanted = [left, right, np.nan]
+        np.testing.assert_allclose(np.asarray(value).astype(float), wanted, rtol=float(jnp.finfo(dtype).eps))
 
 
 @pytest.mark.parametrize(("which", "smallest"), [(0, 2.0**-149), (1, 2.0**-1074)], ids=["float32", "float64"])

@@ -4,7 +4,7 @@ import mpmath as mp
 import pytest
 
 from handgrad import polynomials
-from tests.handgrad.derive_polynomials import EXP, ROOTS, fits, scaled
+from tests.handgrad.derive_polynomials import ROOTS, fits, scaled
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["float32", "float64"])
@@ -21,8 +21,3 @@ def test_the_root_of_gelu():
     assert ROOTS == polynomials.GELU_ROOT
     for root, value in zip(ROOTS, polynomials.GELU_AT_ROOT, strict=True):
         assert abs(value / scaled(mp.mpf(root)) - 1) < 2**-52
-
-
-def test_the_exponential():
-    assert EXP.worst(polynomials.EXP[1:], 41) < mp.mpf(2) ** EXP.error
-    assert polynomials.EXP[0] == 1

@@ -400,7 +400,15 @@ def test_bfloat16_is_what_ml_dtypes_has():
 
 
 def test_the_time_ratio_is_that_of_hand_over_reference(file):
-    from verify.sweep.timing import ratio
+    from verify.sweep.timing import bare, ratio
 
     slow = claim(file, "cancels")
     assert 0.02 < ratio(slow, size=1000, rounds=5, groups=3) < 50
+    assert bare(slow, size=300_000, rounds=5, groups=3) < 0.9  # -z beside tanh
+
+
+def test_a_time_that_a_bare_negation_takes_is_marked():
+    from verify.sweep.report import Line, summary
+
+    lines = [Line("a", (), 1.5, (), {}, bare=b) for b in (1.6, 1.2, None)] + [Line("a", (), 0.9, (), {}, bare=1.6)]
+    assert [row.split("|")[-2].strip() for row in summary(lines).splitlines()[2:6]] == ["1.50‡", "1.50", "1.50", "0.90"]

@@ -116,9 +116,9 @@ def _timed(claim: Any, state: Any, folder: Path) -> Any:
     from dataclasses import asdict, replace
 
     from verify.serial import dump
-    from verify.sweep.timing import ratio
+    from verify.sweep.timing import bare, ratio
 
-    state = replace(state, ratio=ratio(claim))
+    state = replace(state, ratio=ratio(claim), bare=bare(claim))
     dump(asdict(state), folder / "state" / f"{state.claim}.json")
     return state
 
@@ -144,7 +144,7 @@ def _report(folder: Path) -> None:
     device = jax.devices()[0]
     environment = (
         f"`verify sweep`; JAX {jax.__version__}, NumPy {np.__version__}, {device.platform} ({device.device_kind}). "
-        "By hand / `jax.grad`; float32: * all 2³² numbers, † fewer than 10⁸."
+        "By hand / `jax.grad`; float32: * all 2³² numbers, † fewer than 10⁸; time: ‡ no more than `-z` takes."
     )
     training = folder / "training.md"
     notes = training.read_text("utf-8") if training.exists() else ""

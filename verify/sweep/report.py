@@ -35,6 +35,8 @@ Values, by hand / reference:
 SIDES = ("hand", "reference")
 MANY = 10**8
 """Float32 inputs; fewer are marked."""
+NOISE = 1.05
+"""So far two ratios of times are taken for equal."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Line:
     failures: tuple[str, ...]
     dtypes: dict[str, dict[str, Tally]]
     derivative: bool = True
+    bare: float | None = None
 
     @property
     def sides(self) -> tuple[str, str]:
@@ -82,7 +85,8 @@ def _kept(path: Path) -> tuple[Line, ...]:
 
 def _line(state: Swept) -> Line:
     dtypes = {d: {who: state.total(d, side) for side, who in enumerate(SIDES)} for d in state.tallies}
-    return Line(state.claim, state.exhaustive, state.ratio, tuple(failures(state)), dtypes, state.derivative)
+    wrong = tuple(failures(state))
+    return Line(state.claim, state.exhaustive, state.ratio, wrong, dtypes, state.derivative, state.bare)
 
 
 def summary(states: Sequence[Line]) -> str:
@@ -93,7 +97,7 @@ def summary(states: Sequence[Line]) -> str:
     rows = [["", *dtypes, "time"], ["---"] * (len(dtypes) + 2)]
     for s in states:
         cells = [_pair(s, d) if d in s.dtypes else "" for d in dtypes]
-        rows.append([f"`{name(s)}`", *cells, "" if s.ratio is None else f"{s.ratio:.2f}"])
+        rows.append([f"`{name(s)}`", *cells, _time(s)])
     ratios = [s.ratio for s in states if s.ratio is not None]
     if len(ratios) > 1:
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
@@ -103,6 +107,13 @@ def summary(states: Sequence[Line]) -> str:
 
 def name(state: Swept | Line) -> str:
     return state.claim.removesuffix("_differential")
+
+
+def _time(state: Line) -> str:
+    if state.ratio is None:
+        return ""
+    least = state.bare is not None and 1 < state.ratio <= NOISE * state.bare
+    return f"{state.ratio:.2f}" + ("‡" if least else "")
 
 
 def _pair(state: Line, dtype: str) -> str:
@@ -127,9 +138,12 @@ def _section(line: Line) -> list[str]:
     for dtype in (d for d in FORMATS if d in line.dtypes):
         for who, called in zip(SIDES, line.sides, strict=True):
             rows.append([f"{dtype}, {called}", *_cells(line.dtypes[dtype][who])])
+    times = [] if line.ratio is None or line.bare is None else [
+        f"Time: {line.ratio:.2f} of that of {line.sides[1]}; `-z`, which reads and writes only, {line.bare:.2f}.", "",
+    ]  # fmt: skip
     return [
         f"## {name(line)}", "", *(f"- **{w}**" for w in wrong), *([""] if wrong else []),
-        *(f"| {' | '.join(row)} |" for row in rows), "", f"![{line.claim}]({line.claim}.svg)", "",
+        *(f"| {' | '.join(row)} |" for row in rows), "", *times, f"![{line.claim}]({line.claim}.svg)", "",
     ]  # fmt: skip
 
 

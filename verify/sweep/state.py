@@ -22,6 +22,8 @@ class Swept:
     seconds: float = 0.0
     ratio: float | None = None
     """Median time of the hand-written function over that of the reference, a million float32 numbers."""
+    bare: float | None = None
+    """Likewise of ``-z``: the least for a function that reads its argument."""
     derivative: bool = True
     """Whether a derivative was swept, against jax.grad's, or a value, against that of the reference."""
 
