@@ -23,17 +23,17 @@ import numpy as np
 from flint import ctx
 
 from handgrad.claims import Claim
-from verify.arithmetic import NumPy
-from verify.ball import ball
-from verify.cases import Case
-from verify.collect import collect
-from verify.comparison import EQUAL
-from verify.draws import Draws
-from verify.engine import Engine
-from verify.environment import environment
-from verify.formula import examine
-from verify.oracle import radius, to_floats
-from verify.sides import NO_FORM
+from verify.cells.comparison import EQUAL
+from verify.drawing.cases import Case
+from verify.drawing.draws import Draws
+from verify.programs.arithmetic import NumPy
+from verify.programs.ball import ball
+from verify.sessions.collect import collect
+from verify.sessions.environment import environment
+from verify.tracing.engine import Engine
+from verify.truth.formula import examine
+from verify.truth.oracle import radius, to_floats
+from verify.truth.sides import NO_FORM
 
 FACTOR = 4
 """Perturbed roundings are a sample: the floor is taken this many times."""

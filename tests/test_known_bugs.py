@@ -10,10 +10,10 @@ from functools import cache
 import pytest
 
 from tests.known_bugs.drawing import FOLDER, load
-from verify.budget import Budget
-from verify.collect import collect
-from verify.judge import judge
-from verify.record import ClaimRecord
+from verify.cells.budget import Budget
+from verify.records.record import ClaimRecord
+from verify.sessions.collect import collect
+from verify.verdict.judge import judge
 
 CORPUS = load("corpus")
 FILES = (*CORPUS.HISTORICAL, *CORPUS.INVENTED, "subtle", "autodiff_wrong")

@@ -9,21 +9,24 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 WITHOUT_JAX = [
-    "verify.demotions", "verify.team", "verify.libtpu", "verify.matmul", "verify.environment",
-    "verify", "verify.comparison", "verify.record", "verify.serial", "verify.explain", "verify.diagnosis",
-    "verify.evidence", "verify.runs", "verify.case_file", "verify.options", "verify.cli", "verify.report.html",
-    "verify.report.junit", "verify.report.markdown", "verify.report.terminal", "verify.sizes", "verify.budget",
-    "verify.report.index", "verify.report.github", "verify.report.plots", "verify.figures", "verify.entries",
-    "verify.numerals", "verify.history", "verify.differences", "verify.commands.diff", "verify.commands.run",
-    "verify.session", "verify.request", "verify.loading", "verify.scope", "verify.opening", "verify.journal",
-    "verify.judging", "verify.processes", "verify.kept", "verify.keyword", "verify.pool", "verify.worker",
-    "verify.pytest_plugin", "verify.bench.record",
-    "verify.bench.ratios", "verify.bench.tables", "verify.bench.report", "verify.bench.plot", "verify.bench.folder",
-    "verify.bench.plan", "verify.commands.bench", "verify.bench.derivations.record", "verify.bench.derivations.report",
-    "verify.sweep.measure", "verify.sweep.points", "verify.sweep.tally", "verify.sweep.state", "verify.sweep.judge",
-    "verify.sweep.plot", "verify.sweep.report", "verify.commands.sweep", "verify.stub", "verify.commands.new",
-    "verify.specification", "verify.annotations", "verify.claim_options", "verify.signature",
-    "verify.scan.found", "verify.scan.probe", "verify.report.scan", "verify.commands.scan",
+    "verify", "verify.bench.derivations.record", "verify.bench.derivations.report", "verify.bench.folder",
+    "verify.bench.plan", "verify.bench.plot", "verify.bench.ratios", "verify.bench.record", "verify.bench.report",
+    "verify.bench.tables", "verify.cells.budget", "verify.cells.comparison", "verify.cells.demotions",
+    "verify.cells.libtpu", "verify.cells.matmul", "verify.cli", "verify.commands.bench", "verify.commands.diff",
+    "verify.commands.new", "verify.commands.run", "verify.commands.scan", "verify.commands.sweep",
+    "verify.drafting.stub", "verify.drawing.annotations", "verify.drawing.claim_options", "verify.drawing.signature",
+    "verify.drawing.sizes", "verify.drawing.specification", "verify.figure_data.figures",
+    "verify.hypotheses.diagnosis", "verify.hypotheses.evidence", "verify.options", "verify.pytest_plugin",
+    "verify.records.case_file", "verify.records.differences", "verify.records.history", "verify.records.record",
+    "verify.records.runs", "verify.records.serial", "verify.report.entries", "verify.report.explain",
+    "verify.report.github", "verify.report.html", "verify.report.index", "verify.report.junit",
+    "verify.report.markdown", "verify.report.numerals", "verify.report.plots", "verify.report.scan",
+    "verify.report.terminal", "verify.scan.found", "verify.scan.probe", "verify.sessions.environment",
+    "verify.sessions.journal", "verify.sessions.judging", "verify.sessions.kept", "verify.sessions.keyword",
+    "verify.sessions.loading", "verify.sessions.opening", "verify.sessions.pool", "verify.sessions.processes",
+    "verify.sessions.request", "verify.sessions.scope", "verify.sessions.session", "verify.sessions.team",
+    "verify.sessions.worker", "verify.sweep.judge", "verify.sweep.measure", "verify.sweep.plot",
+    "verify.sweep.points", "verify.sweep.report", "verify.sweep.state", "verify.sweep.tally",
 ]  # fmt: skip
 
 
@@ -69,7 +72,9 @@ def test_verify_starts_without_anything_heavy():
     assert python(code) == []
 
 
-@pytest.mark.parametrize("module", ["handgrad", "handgrad.ridge", "handgrad.activations", "verify.api", "verify.judge"])
+@pytest.mark.parametrize(
+    "module", ["handgrad", "handgrad.ridge", "handgrad.activations", "verify.api", "verify.verdict.judge"]
+)
 def test_importing_initialises_no_backend(module):
     code = f"import {module}; from jax._src import xla_bridge; print(*xla_bridge._backends)"
     assert python(code) == []

@@ -306,7 +306,7 @@ def test_coming_from_elsewhere_a_mistake_is_found(tmp_path: Path):
 
 def test_options_and_words_are_those_of_the_program():
     from verify.cli import COMMANDS
-    from verify.explain import MEANINGS
+    from verify.report.explain import MEANINGS
 
     text = README.read_text("utf-8")
     for command in re.findall(r"`verify ([a-z]+)", text):

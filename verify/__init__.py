@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from verify.api import verify
     from verify.auditing import Audit as audit
-    from verify.record import read_record
+    from verify.records.record import read_record
 
 __all__ = ["audit", "read_record", "verify"]
 
@@ -28,7 +28,7 @@ def __getattr__(name: str) -> Any:
 
         return Audit
     if name == "read_record":
-        from verify.record import read_record
+        from verify.records.record import read_record
 
         return read_record
     raise AttributeError(f"module 'verify' has no attribute {name!r}")

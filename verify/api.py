@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import Any
 
 from handgrad.claims import Claim, Relation, registered_claims, source_of
-from verify.budget import Budget
-from verify.record import ClaimRecord
-from verify.specification import SignatureError
+from verify.cells.budget import Budget
+from verify.drawing.specification import SignatureError
+from verify.records.record import ClaimRecord
 
 
 def verify(
@@ -47,7 +47,7 @@ def verify(
     if isinstance(hand, Claim):
         return _judged(hand, budget)
     if isinstance(hand, ModuleType):
-        from verify.collect import claims_of
+        from verify.sessions.collect import claims_of
 
         return [_judged(c, budget) for c in claims_of([hand])]
     if isinstance(hand, Iterable) and not callable(hand):
@@ -87,7 +87,7 @@ def claim_of(
 
 def carried_by(hand: Any) -> list[Claim]:
     """The claims of a function: those registered with it, the steps of a derivation, or the rule that it is itself."""
-    from verify.collect import rule_of
+    from verify.sessions.collect import rule_of
 
     found = [c for c in registered_claims() if c.hand is hand or c.step_of is hand]
     rule = rule_of(getattr(hand, "__name__", "rule"), hand)
@@ -104,8 +104,8 @@ def _first_that_breaks(steps: Sequence[Claim], budget: Budget) -> ClaimRecord:
 
 
 def _judged(claim: Claim, budget: Budget, at: Any = None) -> ClaimRecord:
-    from verify.fixed import FixedDraws
-    from verify.judge import judge
+    from verify.drawing.fixed import FixedDraws
+    from verify.verdict.judge import judge
 
     draws = None
     if at is not None:

@@ -20,13 +20,13 @@ import numpy as np
 
 from handgrad.claims import Relation
 from verify.api import claim_of
-from verify.budget import Budget
-from verify.conclusion import Judged
-from verify.environment import environment
-from verify.fixed import FixedDraws
-from verify.judge import judge
-from verify.record import ClaimRecord, Record, write_record
-from verify.specification import SignatureError
+from verify.cells.budget import Budget
+from verify.drawing.fixed import FixedDraws
+from verify.drawing.specification import SignatureError
+from verify.records.record import ClaimRecord, Record, write_record
+from verify.sessions.environment import environment
+from verify.verdict.conclusion import Judged
+from verify.verdict.judge import judge
 
 __all__ = ["Audit"]
 

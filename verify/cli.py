@@ -92,12 +92,12 @@ def explained(error: BaseException) -> tuple[str, int]:
 # Errors that are the user's to mend; a module that was not imported cannot have raised.
 _EXPECTED = (
     ("verify.options", "BadUsage", 4),
-    ("verify.request", "UsageError", 4),
-    ("verify.request", "NothingToRun", 5),
-    ("verify.team", "NoTeam", 4),
-    ("verify.team", "ProcessLost", 2),
-    ("verify.runs", "ReportsError", 4),
-    ("verify.serial", "RecordError", 4),
+    ("verify.sessions.request", "UsageError", 4),
+    ("verify.sessions.request", "NothingToRun", 5),
+    ("verify.sessions.team", "NoTeam", 4),
+    ("verify.sessions.team", "ProcessLost", 2),
+    ("verify.records.runs", "ReportsError", 4),
+    ("verify.records.serial", "RecordError", 4),
     ("verify.scan.probe", "NoSuchPackage", 4),
     ("verify.bench.claims", "RunFailed", 3),
 )

@@ -20,10 +20,10 @@ from handgrad.ridge import ridge_gradient, ridge_loss, ridge_solution
 from handgrad.training import Every, Moment
 from handgrad.training.digits import BATCH, LOSS, WIDTHS, Digits, Setting, by_hand, mean_loss, train_digits
 from verify.auditing import Audit
-from verify.budget import Budget
-from verify.conclusion import Judged
-from verify.fixed import FixedDraws
-from verify.judge import judge
+from verify.cells.budget import Budget
+from verify.drawing.fixed import FixedDraws
+from verify.verdict.conclusion import Judged
+from verify.verdict.judge import judge
 
 STEPS = 1000
 JUDGED_COLUMNS = 8

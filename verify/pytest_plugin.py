@@ -21,7 +21,7 @@ import pytest
 
 if TYPE_CHECKING:
     from handgrad.claims import Claim
-    from verify.record import ClaimRecord
+    from verify.records.record import ClaimRecord
 
 CASES = 400
 """Cases a claim, over all its dtypes, in Hypothesis's default profile: about a second."""
@@ -124,7 +124,7 @@ class Target(pytest.Collector):
         self.target = target
 
     def collect(self) -> Iterator[pytest.Item]:
-        from verify.collect import TargetError, collect
+        from verify.sessions.collect import TargetError, collect
 
         try:
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
@@ -169,7 +169,7 @@ class Judgement(pytest.Item):
         self.claim, self.place = claim, place
 
     def runtest(self) -> None:
-        from verify.explain import narrow
+        from verify.report.explain import narrow
 
         outcome = self._judged()
         self.user_properties += _properties(outcome, self.config.option.verify_seed)
@@ -179,8 +179,8 @@ class Judgement(pytest.Item):
         self.add_report_section("call", "verify", text)  # pytest -rP shows it
 
     def _judged(self) -> ClaimRecord:
-        from verify.budget import Budget
-        from verify.judge import judge
+        from verify.cells.budget import Budget
+        from verify.verdict.judge import judge
 
         option = self.config.option
         budget = Budget(option.verify_seed, option.verify_cases, ("numpy",), seconds=option.verify_seconds)

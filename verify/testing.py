@@ -16,7 +16,7 @@ from typing import Any
 from handgrad.claims import Relation
 from verify import profile
 from verify.api import verify
-from verify.explain import narrow
+from verify.report.explain import narrow
 
 CASES = 200
 """Cases of a claim, over all its dtypes, in Hypothesis's default profile: well under a second for most."""

@@ -198,7 +198,7 @@ def test_without_regularisation_the_closed_form_holds_for_data_of_full_rank():
 
 def test_the_sweep_reaches_the_sizes_where_the_facts_bite():
     """Non-square ``W``, ``N = 1``, ``N < n``, ``λ = 0``; widths apart and repeated, and one layer."""
-    from verify.draws import Draws
+    from verify.drawing.draws import Draws
 
     def drawn(name):
         claim = next(c for c in CLAIMS if c.name == name)

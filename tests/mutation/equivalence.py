@@ -22,12 +22,12 @@ from mpmath import mpf
 from handgrad.claims import Claim
 from tests.mutation import overlay
 from tests.mutation.exact import DIGITS, evaluate, mp
-from verify.cases import Case
-from verify.collect import collect
-from verify.draws import Draws
-from verify.engine import Engine
-from verify.relations import Sides
-from verify.survey import survey
+from verify.drawing.cases import Case
+from verify.drawing.draws import Draws
+from verify.sessions.collect import collect
+from verify.tracing.engine import Engine
+from verify.tracing.relations import Sides
+from verify.tracing.survey import survey
 
 SEED = 20_000_003
 """Of the fresh inputs: no seed that the judge is given."""

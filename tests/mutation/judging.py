@@ -13,9 +13,9 @@ from typing import Any
 
 from tests.mutation.draw import Mutant
 from tests.mutation.reach import Reach
-from verify.budget import Budget
-from verify.pool import Remote, WorkerLost
-from verify.record import PASSING
+from verify.cells.budget import Budget
+from verify.records.record import PASSING
+from verify.sessions.pool import Remote, WorkerLost
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKENDS = ("numpy", "cpu")

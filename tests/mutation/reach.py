@@ -15,9 +15,9 @@ from typing import Any
 
 import handgrad
 from handgrad.claims import Claim
-from verify.collect import collect
-from verify.draws import Draws
-from verify.engine import Engine
+from verify.drawing.draws import Draws
+from verify.sessions.collect import collect
+from verify.tracing.engine import Engine
 
 FOLDER = os.path.dirname(handgrad.__file__) + os.sep
 MOST_CASES = 400

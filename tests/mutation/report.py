@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutation.operators import OPERATORS
-from verify.record import PASSING
+from verify.records.record import PASSING
 
 STATUSES = ("found", "missed", "equivalent", "convention", "still_true")
 MEANING = {

@@ -58,7 +58,7 @@ def compact(result: Result) -> dict[str, object]:
 
 
 def environment() -> dict[str, object]:
-    from verify.environment import environment as here
+    from verify.sessions.environment import environment as here
 
     kept = ("python", "jax", "numpy", "platform", "cpus", "git")
     return {k: v for k, v in here().items() if k in kept} | {"torch": version_of("torch")}

@@ -58,9 +58,9 @@ def brief(error: Exception) -> str:
 
 def by_verify(name: str) -> Result:
     """``verify`` with its default budget."""
-    from verify.budget import Budget
-    from verify.collect import collect
-    from verify.judge import judge
+    from verify.cells.budget import Budget
+    from verify.sessions.collect import collect
+    from verify.verdict.judge import judge
 
     file = next(file for files in SETS.values() for file in files if name in claims(file))
     (claim,) = collect(f"{FOLDER / file}.py::{name}")[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.scan_report.discrepancies import DISCREPANCIES
 from tests.scan_report.reproduce import reproduced
-from verify.record import Record, read_record
+from verify.records.record import Record, read_record
 
 WORDS = ("agrees", "convention", "reference_wrong", "inaccurate", "wrong", "error")
 HEAD = """\

@@ -10,13 +10,13 @@ import numpy as np
 
 from handgrad.claims import Claim
 from verify.api import claim_of
-from verify.budget import Budget
-from verify.cases import Case
-from verify.draws import Draws
-from verify.engine import Engine
-from verify.formula import Examined, examine
-from verify.judge import judge
-from verify.record import ClaimRecord
+from verify.cells.budget import Budget
+from verify.drawing.cases import Case
+from verify.drawing.draws import Draws
+from verify.records.record import ClaimRecord
+from verify.tracing.engine import Engine
+from verify.truth.formula import Examined, examine
+from verify.verdict.judge import judge
 
 
 def judged(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verify.diagnosis import Context, diagnose
-from verify.evidence import Sample
-from verify.record import Diagnosis
+from verify.hypotheses.diagnosis import Context, diagnose
+from verify.hypotheses.evidence import Sample
+from verify.records.record import Diagnosis
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from verify.figures import AxisErrors, EntryErrors, Figures, Remainder, SizeErrors, Source
-from verify.record import (
+from verify.figure_data.figures import AxisErrors, EntryErrors, Figures, Remainder, SizeErrors, Source
+from verify.records.record import (
     WORST_FIRST,
     Cell,
     CellVerdict,

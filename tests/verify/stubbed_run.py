@@ -12,10 +12,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-import verify.session
+import verify.sessions.session
 from verify.cli import main
-from verify.record import Cell, ClaimRecord, Counterexample, Diagnosis
-from verify.worker import Listed, Loaded
+from verify.records.record import Cell, ClaimRecord, Counterexample, Diagnosis
+from verify.sessions.worker import Listed, Loaded
 
 CLAIMS = 16
 PAUSE = 0.01
@@ -72,5 +72,5 @@ def judged(claim, target, rng):
 
 
 if __name__ == "__main__":
-    verify.session.Pool = StubbedPool  # type: ignore[misc]
+    verify.sessions.session.Pool = StubbedPool  # type: ignore[misc]
     sys.exit(main())

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 
 from handgrad.domains import interval, lower_triangular, orthogonal, positive, simplex, spd, symmetric
 from tests.verify.judging import judged
-from verify.accuracy import neighbours, suspicions
 from verify.api import claim_of
-from verify.comparison import as_wide, differs, errors, precision, relative, worse
-from verify.draws import Draws
+from verify.cells.accuracy import neighbours, suspicions
+from verify.cells.comparison import as_wide, differs, errors, precision, relative, worse
+from verify.drawing.draws import Draws
 
 N = Float[Array, "n"]
 Scalar = Float[Array, ""]

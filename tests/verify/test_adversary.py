@@ -12,15 +12,15 @@ from jaxtyping import Array, Bool, Float
 
 from handgrad.domains import positive
 from tests.verify.judging import engine_of, judged
-from verify.adversary import climbed, discrepancy
 from verify.api import claim_of
-from verify.budget import Budget
-from verify.cases import DTYPES
+from verify.cells.adversary import climbed, discrepancy
+from verify.cells.budget import Budget
 from verify.cli import main
-from verify.collect import collect
-from verify.engine import EVERY, ROWS
-from verify.judge import judge
-from verify.values import AXIS, binades, numpy_dtype
+from verify.drawing.cases import DTYPES
+from verify.drawing.values import AXIS, binades, numpy_dtype
+from verify.sessions.collect import collect
+from verify.tracing.engine import EVERY, ROWS
+from verify.verdict.judge import judge
 
 N = Float[Array, "n"]
 Scalar = Float[Array, ""]

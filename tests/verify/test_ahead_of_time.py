@@ -11,9 +11,9 @@ import pytest
 from jaxtyping import Array, Float
 
 from tests.verify.judging import judged
-from verify import libtpu
-from verify.demotions import demotions
-from verify.record import read_record
+from verify.cells import libtpu
+from verify.cells.demotions import demotions
+from verify.records.record import read_record
 
 HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
 compiling = pytest.mark.skipif(not HAS_LIBTPU, reason="needs the extra tpu")

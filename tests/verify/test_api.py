@@ -15,7 +15,7 @@ import verify as package
 from handgrad.claims import Claim, gradient_of
 from verify import verify
 from verify.api import claim_of
-from verify.fixed import FixedDraws
+from verify.drawing.fixed import FixedDraws
 from verify.testing import assert_derivative
 
 N = Float[Array, "n"]

@@ -8,7 +8,7 @@ import pytest
 
 import verify
 from handgrad.ridge import ridge_loss, ridge_value_and_gradient
-from verify.record import read_record
+from verify.records.record import read_record
 
 BATCH = tuple(np.random.default_rng(0).normal(size=s) for s in ((3, 20), (2, 20)))
 

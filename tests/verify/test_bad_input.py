@@ -15,15 +15,15 @@ from typing import ClassVar
 
 import pytest
 
-from verify import session
-from verify.budget import Budget
+from verify.cells.budget import Budget
 from verify.cli import main
-from verify.collect import TargetError, collect
-from verify.judge import judge
 from verify.options import BadUsage, limit
-from verify.pool import WorkerLost
-from verify.runs import RunFolder
-from verify.worker import Worker
+from verify.records.runs import RunFolder
+from verify.sessions import session
+from verify.sessions.collect import TargetError, collect
+from verify.sessions.pool import WorkerLost
+from verify.sessions.worker import Worker
+from verify.verdict.judge import judge
 
 HEAD = '''
 from typing import Annotated, Literal, NamedTuple

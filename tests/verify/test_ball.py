@@ -14,10 +14,10 @@ import pytest
 from flint import arb
 from jax import lax
 
-from verify import ball_functions as fn
-from verify.arithmetic import Undecided, wide
-from verify.ball import ball
-from verify.program import Program, translate
+from verify.programs import ball_functions as fn
+from verify.programs.arithmetic import Undecided, wide
+from verify.programs.ball import ball
+from verify.programs.program import Program, translate
 
 INF = float("inf")
 POINTS = (-1e30, -700.25, -8.5, -1.5, -1.0, -0.5, -1e-30, 0.0, 1e-300, 0.3, 0.5, 1.0, 2.5, 20.0, 1e5, 1e30)

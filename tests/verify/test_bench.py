@@ -39,7 +39,7 @@ from verify.bench.sensitivity import change, sensitivity
 from verify.bench.sizes import side
 from verify.bench.tables import duration, number, sensitivity_rows, share, speed_rows
 from verify.cli import main
-from verify.serial import RecordError, dump, plain
+from verify.records.serial import RecordError, dump, plain
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "reports" / "published" / "bench"

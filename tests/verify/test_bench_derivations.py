@@ -21,7 +21,7 @@ from verify.bench.derivations.record import (
 )
 from verify.bench.derivations.report import reached, report, summary
 from verify.cli import main
-from verify.serial import RecordError, dump, plain
+from verify.records.serial import RecordError, dump, plain
 
 PUBLISHED = Path(__file__).parents[2] / "reports/published/derivations"
 MAKERS = {name: maker for module in (networks, ridge, cross_entropy) for name, maker in module.PARTS.items()}

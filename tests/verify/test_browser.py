@@ -7,11 +7,11 @@ import pytest
 
 from tests.verify.browser import CHROMIUM, Browser
 from tests.verify.records import AGREES, FIGURES, HALF, SHOWN, claim, record
-from verify.figures import Source
-from verify.record import Cell
+from verify.figure_data.figures import Source
+from verify.records.record import Cell
+from verify.records.runs import RunFolder
 from verify.report.html import html_report
 from verify.report.index import write_index
-from verify.runs import RunFolder
 
 pytestmark = [
     pytest.mark.browser,

@@ -14,9 +14,9 @@ from jaxtyping import Array, Complex, Float, Float32, Int, Key
 from handgrad.domains import index, integers, simplex
 from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
-from verify.cases import DTYPES
-from verify.draws import Draws
-from verify.specification import SignatureError
+from verify.drawing.cases import DTYPES
+from verify.drawing.draws import Draws
+from verify.drawing.specification import SignatureError
 
 N = Float[Array, "n"]
 Scalar = Float[Array, ""]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from verify.collect import collect
 from verify.commands.watch import _stamps, _wait
-from verify.fingerprint import fingerprint
-from verify.kept import UNCHANGED
-from verify.record import read_record
-from verify.runs import latest
+from verify.records.record import read_record
+from verify.records.runs import latest
+from verify.sessions.collect import collect
+from verify.sessions.fingerprint import fingerprint
+from verify.sessions.kept import UNCHANGED
 
 ROOT = Path(__file__).parents[2]
 HELPER = """

@@ -17,11 +17,11 @@ import pytest
 import verify
 from tests.verify.records import AGREES, EXAMPLE, HALF, WRONG, claim, record
 from verify.cli import COMMANDS, main
-from verify.record import Cell, exit_code_of, read_record
+from verify.records.record import Cell, exit_code_of, read_record
+from verify.records.runs import RunFolder
 from verify.report.terminal import TerminalReporter
 from verify.report.view import cell_note
-from verify.request import NothingToRun, Options, UsageError
-from verify.runs import RunFolder
+from verify.sessions.request import NothingToRun, Options, UsageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,10 +49,10 @@ class Replay:
 
 
 class Harness(types.ModuleType):
-    """A ``verify.session`` that reports the claims it was given, then what ``ends_with`` says."""
+    """A ``verify.sessions.session`` that reports the claims it was given, then what ``ends_with`` says."""
 
     def __init__(self):
-        super().__init__("verify.session")
+        super().__init__("verify.sessions.session")
         self.claims = (AGREES, WRONG)
         self.problems: tuple[str, ...] = ()
         self.ends_with: BaseException | None = None
@@ -82,7 +82,7 @@ class Harness(types.ModuleType):
 @pytest.fixture
 def harness(monkeypatch, tmp_path):
     fake = Harness()
-    monkeypatch.setitem(sys.modules, "verify.session", fake)
+    monkeypatch.setitem(sys.modules, "verify.sessions.session", fake)
     monkeypatch.setattr(verify, "session", fake, raising=False)
     monkeypatch.chdir(tmp_path)
     for name in ("NO_COLOR", "FORCE_COLOR", "VERIFY_TRACEBACK", "COLUMNS", "GITHUB_ACTIONS"):
@@ -350,7 +350,7 @@ a.py::f  gradient, expected wrong
 def test_devices(harness, capsys, monkeypatch):
     cpu = {"backend": "cpu", "device": "2 cores", "dtypes": ("float64", "float32"), "status": "here"}
     tpu = {"backend": "tpu", "device": None, "dtypes": (), "precisions": (), "status": "absent"}
-    monkeypatch.setattr("verify.environment.devices", lambda: [cpu, tpu])
+    monkeypatch.setattr("verify.sessions.environment.devices", lambda: [cpu, tpu])
     assert typed("devices") == 0
     assert (
         capsys.readouterr().out
@@ -377,7 +377,7 @@ def test_replay(folder, capsys, monkeypatch):
         case_id = recorded.claim.counterexample.id
         return Replay("f", case_id, {"n": 2}, inputs, hand, truth, truth, True, "the same bits as recorded")
 
-    monkeypatch.setitem(sys.modules, "verify.replaying", types.SimpleNamespace(replay=replay))
+    monkeypatch.setitem(sys.modules, "verify.sessions.replaying", types.SimpleNamespace(replay=replay))
     folder.save_case(EXAMPLE.id, {"W": np.ones((2, 2), np.float32)})
     assert typed("replay ridge-0-17") == 0
     assert (

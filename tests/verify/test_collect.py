@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from verify.collect import TargetError, claims_of, collect, rule_of
+from verify.sessions.collect import TargetError, claims_of, collect, rule_of
 
 ROOT = Path(__file__).parents[2]
 ONE = '''
@@ -136,7 +136,7 @@ def test_two_files_of_one_name(files):
 def test_a_file_named_like_a_module_has_one_name_in_every_process(files):
     """The name decides which cases are drawn."""
     folder = files({"sub/string": ONE})
-    code = "from verify.collect import collect; print(collect('sub/string.py')[0][0].module)"
+    code = "from verify.sessions.collect import collect; print(collect('sub/string.py')[0][0].module)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     told = {
         subprocess.run(

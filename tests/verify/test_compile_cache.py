@@ -10,8 +10,8 @@ import pytest
 from tests.verify.judging import engine_of
 from tests.verify.test_session import CLAIMS
 from verify.api import claim_of
-from verify.compile_cache import folder, prune, settings
-from verify.compiled import CompiledCell
+from verify.cells.compile_cache import folder, prune, settings
+from verify.cells.compiled import CompiledCell
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,10 +3,10 @@
 import pytest
 
 from verify import verify
-from verify.collect import collect
-from verify.record import ClaimRecord, Record
+from verify.records.record import ClaimRecord, Record
 from verify.report.terminal import TerminalReporter
 from verify.report.view import first_breaks
+from verify.sessions.collect import collect
 
 TEXT = '''
 import jax

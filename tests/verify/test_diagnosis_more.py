@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.verify.plants import Plant, sample_of, told
-from verify.diagnosis import Context, diagnose
-from verify.evidence import Sample
+from verify.hypotheses.diagnosis import Context, diagnose
+from verify.hypotheses.evidence import Sample
 
 VECTOR = {"x": "n", "cotangent": "n"}
 MATRIX = {"A": "n n", "b": "n", "cotangent": "n"}

@@ -13,12 +13,12 @@ from jaxtyping import Array, Complex, Float
 from tests.verify.judging import at, engine_of, judged
 from tests.verify.plants import Plant, sample_of, told
 from verify.api import claim_of
-from verify.diagnosis import Context, diagnose
+from verify.hypotheses.diagnosis import Context, diagnose
+from verify.hypotheses.intermediates import local_names, split
+from verify.hypotheses.program_edits import changes
 from verify.hypotheses.recognised import variants
 from verify.hypotheses.scale import Quantity, Scale, remainder_name, scale_text
 from verify.hypotheses.structure import shape_name
-from verify.intermediates import local_names, split
-from verify.program_edits import changes
 
 Vector = Float[Array, "n"]
 Square = Float[Array, "n n"]

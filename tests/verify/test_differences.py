@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.verify.records import AGREES, WRONG, claim, record
-from verify.differences import WORSE, WORSE_SAME_CASES, compared, times
+from verify.records.differences import WORSE, WORSE_SAME_CASES, compared, times
 
 HERE = {"platform": "Linux x86_64", "processor": "Old 3000", "cpus": 2, "devices": ["cpu:0 cpu"]}
 

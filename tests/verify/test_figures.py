@@ -14,14 +14,14 @@ from jaxtyping import Array, Float
 from tests.verify.judging import engine_of
 from tests.verify.records import FIGURES
 from verify.api import claim_of
-from verify.entry_errors import BLOCKS, blocks
-from verify.explain import explain
-from verify.figures import AxisErrors, Figures, SizeErrors
-from verify.gather import figures_of
-from verify.record import ClaimRecord, Counterexample
+from verify.figure_data.entry_errors import BLOCKS, blocks
+from verify.figure_data.figures import AxisErrors, Figures, SizeErrors
+from verify.figure_data.gather import figures_of
+from verify.records.record import ClaimRecord, Counterexample
+from verify.records.serial import dumps
+from verify.report.explain import explain
 from verify.report.plots import curve, plots_of
-from verify.serial import dumps
-from verify.source import source_of
+from verify.verdict.source import source_of
 
 
 def mean_loss(W: Float[Array, "k n"], X: Float[Array, "n N"]) -> Float[Array, ""]:

@@ -8,10 +8,10 @@ import pytest
 
 from tests.verify.records import AGREES, WRONG, record
 from tests.verify.test_reports import Page
-from verify.history import history, read_head, same_machine
-from verify.record import RecordError
+from verify.records.history import history, read_head, same_machine
+from verify.records.record import RecordError
+from verify.records.runs import RunFolder, prune, runs
 from verify.report.index import write_index
-from verify.runs import RunFolder, prune, runs
 
 HOSTILE = "<script>alert(1)</script>"
 

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verify.arithmetic import wide
-from verify.intermediates import intermediates
-from verify.program import translate
+from verify.hypotheses.intermediates import intermediates
+from verify.programs.arithmetic import wide
+from verify.programs.program import translate
 
 
 def test_inner_values_are_named_in_terms_of_the_arguments():

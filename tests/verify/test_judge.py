@@ -12,8 +12,8 @@ from handgrad.claims import Claim
 from handgrad.domains import positive, simplex
 from tests.verify.judging import judged
 from verify.api import claim_of
-from verify.budget import Budget
-from verify.judge import judge
+from verify.cells.budget import Budget
+from verify.verdict.judge import judge
 
 N = Float[Array, "n"]
 

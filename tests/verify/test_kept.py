@@ -4,8 +4,8 @@ import time
 from dataclasses import replace
 
 from tests.verify.records import AGREES, WRONG, record
-from verify.kept import asked, last_failed, resumable, unchanged
-from verify.runs import RunFolder
+from verify.records.runs import RunFolder
+from verify.sessions.kept import asked, last_failed, resumable, unchanged
 
 
 def test_how_a_run_is_shown_does_not_keep_it_from_being_resumed():

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from verify.keyword import keyword
 from verify.options import BadUsage
+from verify.sessions.keyword import keyword
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from tests.verify.stubbed_run import CLAIMS
 from tests.verify.test_session import CLAIMS as REAL_CLAIMS
 from tests.verify.test_session import FEW, started, timeless
-from verify.runs import runs
+from verify.records.runs import runs
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from verify.budget import Budget
+from verify.cells.budget import Budget
 from verify.cli import main
-from verify.collect import collect
-from verify.draft import DraftError, draft
-from verify.judge import judge
+from verify.drafting.draft import DraftError, draft
 from verify.options import BadUsage
+from verify.sessions.collect import collect
+from verify.verdict.judge import judge
 
 ROOT = Path(__file__).parents[2]
 MINE = '''

@@ -7,7 +7,7 @@ from jaxtyping import Array, Complex, Float
 
 from tests.verify.judging import at, engine_of
 from verify.api import claim_of
-from verify.oracle import BITS, Oracle
+from verify.truth.oracle import BITS, Oracle
 
 N = Float[Array, "n"]
 Scalar = Float[Array, ""]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from verify.pool import Pool, WorkerLost
+from verify.sessions.pool import Pool, WorkerLost
 
 FAILED = "raised IndexError: list index out of range"
 
@@ -50,7 +50,7 @@ def test_a_target_that_does_not_load_again(pool, monkeypatch):
 
 def test_another_worker_that_does_not_load(pool, monkeypatch):
     """One is enough."""
-    monkeypatch.setattr("verify.pool.Pool._reload", lambda *_: (_ for _ in ()).throw(WorkerLost("hung")))
+    monkeypatch.setattr("verify.sessions.pool.Pool._reload", lambda *_: (_ for _ in ()).throw(WorkerLost("hung")))
     pool.grow(3)
     assert len(pool.workers) == 1
     with pytest.raises(WorkerLost, match="hung"):

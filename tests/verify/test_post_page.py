@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from verify.record import ClaimRecord, Counterexample, Diagnosis, Record, read_record
+from verify.records.record import ClaimRecord, Counterexample, Diagnosis, Record, read_record
 from verify.report.post import contents, counterexample, lines_of, page, summary, write_page
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from handgrad.ridge import ridge_gradient, ridge_loss
 from tests.verify.judging import engine_of, judged
-from verify import compiled, matmul
 from verify.api import claim_of
-from verify.products import RoundedProducts, has_products
+from verify.cells import compiled, matmul
+from verify.cells.products import RoundedProducts, has_products
 
 BITS = {"tf32": 10, "bfloat16": 7}
 

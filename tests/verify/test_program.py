@@ -23,11 +23,11 @@ import pytest
 from jax import lax
 
 from tests.share import share
-from verify import arithmetic as arithmetics
-from verify.arithmetic import Untranslatable, native, wide
-from verify.ball import ball
-from verify.primitives import RULES
-from verify.program import Program, translate
+from verify.programs import arithmetic as arithmetics
+from verify.programs.arithmetic import Untranslatable, native, wide
+from verify.programs.ball import ball
+from verify.programs.primitives import RULES
+from verify.programs.program import Program, translate
 
 
 @dataclass(frozen=True)

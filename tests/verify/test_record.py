@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.verify.records import AGREES, EXAMPLE, HALF, WRONG, claim, claims, record, records
-from verify.numerals import brief, clean, number
-from verify.record import (
+from verify.records.record import (
     Cell,
     ClaimRecord,
     Counterexample,
@@ -21,7 +20,8 @@ from verify.record import (
     read_record,
     write_record,
 )
-from verify.serial import plain, write_atomically
+from verify.records.serial import plain, write_atomically
+from verify.report.numerals import brief, clean, number
 
 # JSON
 

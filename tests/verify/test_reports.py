@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.verify.records import AGREES, EXAMPLE, HALF, WRONG, claim, record, records
-from verify.entries import MOST_TABULATED, Entry, comparison
-from verify.explain import MEANINGS, SYMBOLS
-from verify.record import Cell, Counterexample
+from verify.records.record import Cell, Counterexample
+from verify.report.entries import MOST_TABULATED, Entry, comparison
+from verify.report.explain import MEANINGS, SYMBOLS
 from verify.report.html import html_report
 from verify.report.junit import junit_report
 from verify.report.markdown import markdown_report

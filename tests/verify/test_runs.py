@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from tests.verify.records import AGREES, WRONG, claims, record
-from verify.case_file import pack, unpack
-from verify.record import RecordError
-from verify.runs import ReportsError, RunFolder, find, find_case, latest, runs
+from verify.records.case_file import pack, unpack
+from verify.records.record import RecordError
+from verify.records.runs import ReportsError, RunFolder, find, find_case, latest, runs
 
 
 def test_a_run_from_beginning_to_end(tmp_path):
@@ -54,7 +54,7 @@ def test_a_killed_run_keeps_what_it_recorded(tmp_path):
     code = f"""
 import sys, time
 from tests.verify.records import AGREES, WRONG
-from verify.runs import RunFolder
+from verify.records.runs import RunFolder
 folder = RunFolder.create({str(tmp_path)!r}, 7, ["verify", "run", "x.py"], {{"jax": "0.10.2"}})
 folder.append_claim(AGREES)
 folder.append_claim(WRONG)

@@ -12,12 +12,11 @@ import pytest
 from jaxtyping import Array, Float
 
 from handgrad.domains import index, positive, spd
-from verify.budget import Budget
+from verify.cells.budget import Budget
 from verify.cli import main
-from verify.collect import TargetError, collect
-from verify.record import read_record
-from verify.replaying import replay
-from verify.runs import recorded_case
+from verify.drawing.specification import ArraySpec, SignatureError, StaticSpec, TreeSpec
+from verify.records.record import read_record
+from verify.records.runs import recorded_case
 from verify.scan import probe
 from verify.scan.call import Uncallable, Waiting, target_of
 from verify.scan.describe import described
@@ -26,7 +25,8 @@ from verify.scan.found import Package, Place
 from verify.scan.given import REGISTRY, GivenError, arguments_of, inputs_of
 from verify.scan.judge import judge_rule
 from verify.scan.trial import tried
-from verify.specification import ArraySpec, SignatureError, StaticSpec, TreeSpec
+from verify.sessions.collect import TargetError, collect
+from verify.sessions.replaying import replay
 
 SAMPLE = ("forward", "reverse", "undifferentiable")
 FEW = Budget(0, 24, ("numpy",), ("float64",))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from verify.record import read_record
+from verify.records.record import read_record
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = '''

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from jaxtyping import Array, BFloat16, Bool, Complex, Float, Float32, Int, Key
 
 from handgrad.domains import index, integers, positive, real, simplex, spd
-from verify.annotations import read
 from verify.api import claim_of
-from verify.signature import signature_of
-from verify.specification import ArraySpec, GivenSpec, SignatureError, StaticSpec, TreeSpec
+from verify.drawing.annotations import read
+from verify.drawing.signature import signature_of
+from verify.drawing.specification import ArraySpec, GivenSpec, SignatureError, StaticSpec, TreeSpec
 
 
 def signature(reference, hand=None, wrt="x", relation="gradient", given=None):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verify.sizes import LARGEST_CASE, SizeError, draw_sizes, size_of
+from verify.drawing.sizes import LARGEST_CASE, SizeError, draw_sizes, size_of
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from verify.cli import main
-from verify.collect import collect
+from verify.sessions.collect import collect
 from verify.sweep import engine, measure
 from verify.sweep.engine import Plan, sweep
 from verify.sweep.exact import Oracle

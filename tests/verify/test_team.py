@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from verify.record import read_record
-from verify.runs import runs
-from verify.team import NoTeam, Place, place
+from verify.records.record import read_record
+from verify.records.runs import runs
+from verify.sessions.team import NoTeam, Place, place
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = '''

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
-from verify.trace import HandRaised, ReferenceRaised
+from verify.tracing.trace import HandRaised, ReferenceRaised
 
 N = Float[Array, "n"]
 MN = Float[Array, "m n"]

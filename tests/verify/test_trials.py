@@ -13,11 +13,11 @@ from jaxtyping import Array, Float
 from handgrad.domains import one_hot, positive, spd
 from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
-from verify.budget import Budget
-from verify.cases import index_of
-from verify.compiled import UNSTACKED, CompiledCell, compiled_ahead, depth, planned
-from verify.judge import judge
-from verify.trials import MOST_ENTRIES, together, trials_of
+from verify.cells.budget import Budget
+from verify.cells.compiled import UNSTACKED, CompiledCell, compiled_ahead, depth, planned
+from verify.drawing.cases import index_of
+from verify.tracing.trials import MOST_ENTRIES, together, trials_of
+from verify.verdict.judge import judge
 
 N = Float[Array, "n"]
 Scalar = Float[Array, ""]

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from handgrad.domains import interval
 from verify import verify
-from verify.arithmetic import Undecided
-from verify.structural import while_loop
-from verify.undifferentiable import is_entry_by_entry, pulled_back, pushed_forward
+from verify.programs.arithmetic import Undecided
+from verify.programs.structural import while_loop
+from verify.tracing.undifferentiable import is_entry_by_entry, pulled_back, pushed_forward
 
 FEW = {"cases": 24, "backends": ("numpy",), "dtypes": ("float64",)}
 Small = Annotated[Float[Array, "n"], interval(0.25, 4.0)]

@@ -20,7 +20,7 @@ from handgrad.domains import (
     symmetric,
     unit_interval,
 )
-from verify.values import Wanted, cotangent, draw, draw_stacked, numpy_dtype, to_dtype
+from verify.drawing.values import Wanted, cotangent, draw, draw_stacked, numpy_dtype, to_dtype
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 SQUARE = (symmetric, spd, lower_triangular, orthogonal)

@@ -11,9 +11,9 @@ from time import perf_counter
 
 from verify.bench.plan import Plan, Tell
 from verify.bench.record import ClaimsPoint
-from verify.record import read_record
-from verify.request import Options
-from verify.session import list_claims
+from verify.records.record import read_record
+from verify.sessions.request import Options
+from verify.sessions.session import list_claims
 
 LIMIT = 1800
 """Seconds after which a run is given up."""

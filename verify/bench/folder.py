@@ -8,8 +8,8 @@ from pathlib import Path
 from verify.bench.plot import claims_plot, has_curve, sizes_plot
 from verify.bench.record import Bench
 from verify.bench.report import report
-from verify.runs import ReportsError
-from verify.serial import dump, plain, write_atomically
+from verify.records.runs import ReportsError
+from verify.records.serial import dump, plain, write_atomically
 
 
 def prepare(folder: Path) -> None:

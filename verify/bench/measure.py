@@ -21,7 +21,7 @@ from verify.bench.record import Bench
 from verify.bench.sensitivity import sensitivity
 from verify.bench.sizes import sizes
 from verify.bench.speed import speed
-from verify.environment import environment
+from verify.sessions.environment import environment
 
 
 def measured(

@@ -8,13 +8,13 @@ from time import perf_counter
 
 from handgrad.claims import Claim
 from verify.bench.function import LARGEST
-from verify.breadth import breadth
-from verify.cases import Case, Structure
-from verify.comparison import compare_all
-from verify.draws import Draws
-from verify.engine import Arrays, Engine
-from verify.examining import is_rounding
-from verify.seen import Seen
+from verify.cells.breadth import breadth
+from verify.cells.comparison import compare_all
+from verify.cells.examining import is_rounding
+from verify.cells.seen import Seen
+from verify.drawing.cases import Case, Structure
+from verify.drawing.draws import Draws
+from verify.tracing.engine import Arrays, Engine
 
 DTYPE = "float64"
 WARM = 64
@@ -102,8 +102,8 @@ def at_sizes(engine: Engine, dims: Mapping[str, int], index: int) -> float:
 
 def verdict(claim: Claim, cases: int, seed: int) -> str:
     """The verdict of the whole claim in float64, as ``verify run`` would tell it."""
-    from verify.budget import Budget
-    from verify.judge import judge
+    from verify.cells.budget import Budget
+    from verify.verdict.judge import judge
 
     budget = Budget(seed, cases, ("numpy",), (DTYPE,))
     return judge(claim, budget, UniformDraws(claim, seed)).record.verdict

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verify.serial import RecordError, build, load, parse
+from verify.records.serial import RecordError, build, load, parse
 
 SCHEMA = 1
 FLOOR, OURS, OURS_TWICE = "floor", "verify", "verify, two processes"

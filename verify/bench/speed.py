@@ -22,7 +22,7 @@ from verify.bench.function import Function
 from verify.bench.functions import FUNCTIONS
 from verify.bench.plan import Plan, Tell
 from verify.bench.record import FLOOR, OURS, OURS_TWICE, Speed, Stage
-from verify.engine import Engine
+from verify.tracing.engine import Engine
 
 PROCESSES = 2
 Run = Callable[[int], tuple[int, float]]

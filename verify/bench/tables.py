@@ -7,7 +7,7 @@ from itertools import groupby
 
 from verify.bench.ratios import bend, fixed_cost, functions_of, growth, mean_of, rates, ratios, tools_of
 from verify.bench.record import AUTOGRAD, FLOOR, OURS, OURS_TWICE, Bench, Sensitivity, SizePoint
-from verify.numerals import count, small
+from verify.report.numerals import count, small
 
 Rows = list[tuple[str, ...]]
 LABELS = {

@@ -46,8 +46,8 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify.bench import folder
     from verify.bench.measure import measured
     from verify.commands.run import check_writable
+    from verify.records.serial import dump, plain
     from verify.report.terminal import Lines, console_for
-    from verify.serial import dump, plain
 
     check_writable(parsed.json)
     output = Path(parsed.output or (DERIVATIONS_FOLDER if parsed.derivations else FOLDER))
@@ -78,9 +78,9 @@ def _check_parts(parsed: Namespace) -> None:
 def _derivations(parsed: Namespace, argv: list[str], output: Path) -> int:
     from verify.bench.derivations.measure import measured
     from verify.bench.derivations.report import TITLES, reached, report, summary_rows
+    from verify.records.serial import dump, plain, write_atomically
     from verify.report.terminal import Lines, console_for
     from verify.report.view import aligned
-    from verify.serial import dump, plain, write_atomically
 
     def keep(found) -> None:
         """After every part, so that a run that is stopped leaves what it has."""

@@ -17,9 +17,9 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify.environment import devices
     from verify.report.terminal import Lines
     from verify.report.view import aligned
+    from verify.sessions.environment import devices
 
     lines = Lines(parsed.color)
     rows = [tuple(_text(row.get(name)) for name in HEADER) for row in devices()]

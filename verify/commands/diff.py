@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from verify.options import RUN, Parser, add_color, add_output
 
 if TYPE_CHECKING:
-    from verify.differences import Change
+    from verify.records.differences import Change
 
 SLOWEST = 5
 
@@ -28,8 +28,8 @@ def parser() -> Parser:
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify.commands.show import read_run
-    from verify.differences import compared, times
-    from verify.numerals import count
+    from verify.records.differences import compared, times
+    from verify.report.numerals import count
     from verify.report.terminal import Lines
     from verify.report.view import summary_line
 
@@ -57,8 +57,8 @@ _STYLES = {
 
 
 def _told(change: Change) -> list[str]:
-    from verify.explain import headline
-    from verify.numerals import clip
+    from verify.report.explain import headline
+    from verify.report.numerals import clip
 
     if change.cells:
         return list(change.cells)

@@ -17,12 +17,12 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify.numerals import clean, count
-    from verify.record import BAD_USAGE, NOTHING_RAN
+    from verify.records.record import BAD_USAGE, NOTHING_RAN
+    from verify.report.numerals import clean, count
     from verify.report.terminal import Lines
     from verify.report.view import aligned
-    from verify.request import Options
-    from verify.session import list_claims
+    from verify.sessions.request import Options
+    from verify.sessions.session import list_claims
 
     options = Options(targets=tuple(parsed.targets) or ("handgrad",), keyword=parsed.keyword)
     claims, problems = list_claims(options)

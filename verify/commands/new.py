@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from verify.options import BadUsage, Parser, one_of
 
 if TYPE_CHECKING:
-    from verify.draft import Draft
+    from verify.drafting.draft import Draft
 
 RELATIONS = ("gradient", "vjp", "jvp", "value_and_gradient", "hvp", "equal_to", "at_most")
 FUNCTION = "path.py::function or pkg.mod.function"
@@ -46,7 +46,7 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify.serial import write_atomically
+    from verify.records.serial import write_atomically
 
     output = parsed.output
     wrt = tuple(name for name in map(str.strip, (parsed.wrt or "").split(",")) if name)
@@ -74,7 +74,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
 
 def drafted(target: str, relation: str | None, wrt: tuple[str, ...], folder: str | None) -> Draft:
     """The starting file, drafted in a worker, where the user's code may hang or die."""
-    from verify.pool import Pool, WorkerLost
+    from verify.sessions.pool import Pool, WorkerLost
 
     pool = Pool([])
     try:

@@ -25,11 +25,11 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
+    from verify.records.runs import recorded_case
     from verify.report.terminal import Lines
-    from verify.runs import recorded_case
 
     recorded = recorded_case(parsed.output, parsed.case_id)
-    from verify.replaying import replay  # loads JAX: only once there is something to replay
+    from verify.sessions.replaying import replay  # loads JAX: only once there is something to replay
 
     replayed = replay(recorded)
     lines = Lines(parsed.color)
@@ -41,7 +41,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
 
 def replay_lines(replayed: Any) -> Iterator[str]:
     """The case, then for every output its entries in a table."""
-    from verify.numerals import brief
+    from verify.report.numerals import brief
     from verify.report.view import aligned
 
     dims = ", ".join(f"{name} = {size}" for name, size in replayed.dims.items())
@@ -57,7 +57,7 @@ def _side_by_side(name: str, *sides: Mapping[str, Any]) -> Iterator[str]:
     """One output: a row an entry, those that differ most if there are many."""
     import numpy as np
 
-    from verify.numerals import number, small
+    from verify.report.numerals import number, small
     from verify.report.view import aligned
 
     arrays = [np.asarray(side[name]) if name in side else None for side in sides]

@@ -29,9 +29,9 @@ from verify.options import (
 )
 
 if TYPE_CHECKING:
-    from verify.record import Record
+    from verify.records.record import Record
     from verify.report.terminal import TerminalReporter
-    from verify.request import Options
+    from verify.sessions.request import Options
 
 EXIT_CODES = """\
 exit codes: 0 every claim passes, 1 some claim is wrong, inaccurate or error (or not what expect= says),
@@ -87,9 +87,9 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify.record import INTERNAL_ERROR
+    from verify.records.record import INTERNAL_ERROR
     from verify.report.terminal import TerminalReporter
-    from verify.team import leads
+    from verify.sessions.team import leads
 
     for path in (parsed.json, parsed.junit):
         check_writable(path)
@@ -108,10 +108,10 @@ def _reports(
     record: Record, parsed: Namespace, reporter: TerminalReporter
 ) -> Iterator[tuple[Callable[[], object], str]]:
     """What is written when a run has ended, and where."""
-    from verify.record import write_record
+    from verify.records.record import write_record
+    from verify.records.runs import prune
     from verify.report.index import write_index
     from verify.report.junit import write_junit
-    from verify.runs import prune
 
     if POST in parsed.targets:
         yield lambda: _publish(record, Path(parsed.output) / "post", reporter), parsed.output
@@ -152,7 +152,7 @@ def _told_github(record: Record) -> bool:
 
 
 def options_of(parsed: Namespace, argv: list[str]) -> Options:
-    from verify.request import Options
+    from verify.sessions.request import Options
 
     seed = parsed.seed
     if seed is None and not parsed.resume:  # a resumed run keeps its own
@@ -182,8 +182,8 @@ def options_of(parsed: Namespace, argv: list[str]) -> Options:
 def judged(options, reporter, pool=None):
     """The record of the run; of one that did not reach its end, of what was judged before."""
     from verify.cli import explained
-    from verify.record import Record
-    from verify.session import run
+    from verify.records.record import Record
+    from verify.sessions.session import run
 
     start = time.monotonic()
     try:
@@ -227,7 +227,7 @@ def check_writable(path: str | None) -> None:
 
 
 def _written(write: Callable[[], object], path: str) -> bool:
-    from verify.runs import ReportsError
+    from verify.records.runs import ReportsError
 
     try:
         write()

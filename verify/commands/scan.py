@@ -39,7 +39,7 @@ def parser() -> Parser:
 
 
 def execute(parsed: Namespace, argv: list[str]) -> int:
-    from verify.record import INTERNAL_ERROR, write_record
+    from verify.records.record import INTERNAL_ERROR, write_record
     from verify.report.scan import ScanReporter
     from verify.scan.probe import look_into
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from verify.options import RUN, BadUsage, Parser, add_color, add_output, did_you_mean
 
 if TYPE_CHECKING:
-    from verify.record import ClaimRecord, Record
+    from verify.records.record import ClaimRecord, Record
 
 
 def parser() -> Parser:
@@ -38,7 +38,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
 
 def _record_and_claim(parsed: Namespace) -> tuple[Record, str, str | None]:
     """A lone argument that names no run names a claim of the latest one."""
-    from verify.runs import ReportsError
+    from verify.records.runs import ReportsError
 
     try:
         return *read_run(parsed.run or "latest", parsed.output), parsed.claim
@@ -56,8 +56,8 @@ def _looks_like_run(text: str) -> bool:
 
 def read_run(name: str, root: str) -> tuple[Record, str]:
     """The record that a run's id, folder or file names, and its folder ("" if it is a file elsewhere)."""
-    from verify import runs
-    from verify.record import read_record
+    from verify.records import runs
+    from verify.records.record import read_record
 
     path = Path(name)
     if path.is_file():

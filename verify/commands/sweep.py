@@ -62,7 +62,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
 
 
 def _claims(words: list[str]) -> list[Any]:
-    from verify.collect import TargetError, collect
+    from verify.sessions.collect import TargetError, collect
     from verify.sweep.sides import RELATIONS
 
     found: list[Any] = []
@@ -115,7 +115,7 @@ def _folder(output: str) -> Path:
 def _timed(claim: Any, state: Any, folder: Path) -> Any:
     from dataclasses import asdict, replace
 
-    from verify.serial import dump
+    from verify.records.serial import dump
     from verify.sweep.timing import bare, ratio
 
     state = replace(state, ratio=ratio(claim), bare=bare(claim))
@@ -129,7 +129,7 @@ def _report(folder: Path) -> None:
     import numpy as np
 
     from handgrad.activations import ACTIVATIONS
-    from verify.serial import RecordError
+    from verify.records.serial import RecordError
     from verify.sweep.report import write
     from verify.sweep.state import load_state
 

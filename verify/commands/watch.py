@@ -28,7 +28,7 @@ def parser() -> Parser:
 def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify.commands.run import judged, options_of
     from verify.report.terminal import TerminalReporter
-    from verify.session import standby
+    from verify.sessions.session import standby
 
     options = replace(options_of(parsed, argv), changed=True)
     named = [Path(t.partition("::")[0]) for t in options.targets if t.partition("::")[0].endswith(".py")]

@@ -23,7 +23,7 @@ from verify.hypotheses.terms import (
     share_in_truth,
     tabulate,
 )
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 _TRIED, _LONG = 40, 50
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from verify.hypotheses.cases import Case
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 FEWEST = 5
 """Failing cases below which nothing is said."""

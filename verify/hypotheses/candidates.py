@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from verify.evidence import Edit
 from verify.hypotheses.cases import Case, Fit
+from verify.hypotheses.evidence import Edit
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.numbers import exact_name
 from verify.hypotheses.scale import Scale, proportions
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 _FAILING, _PASSING = 40, 20
 

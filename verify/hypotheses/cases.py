@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from verify.evidence import Sample
+from verify.hypotheses.evidence import Sample
 
 _EPS = {
     "float64": 2.0**-52,

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from verify.evidence import Edit
 from verify.hypotheses.cases import Case, Fit, fit_pair, largest, tolerance
+from verify.hypotheses.evidence import Edit
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.numbers import exact_name
 from verify.hypotheses.scale import Scale, remainder_name
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 _FAILING, _PASSING, _TRIED = 30, 15, 4
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verify.evidence import Sample
 from verify.hypotheses.cases import Case, Fit, is_direction
 from verify.hypotheses.entry_values import at_entries
+from verify.hypotheses.evidence import Sample
 from verify.hypotheses.expressions import common_names
 from verify.hypotheses.functions import COMPLEX, FUNCTIONS, PAIRED
 from verify.hypotheses.ladder import Found, View, scaled
 from verify.hypotheses.scale import Scale
 from verify.hypotheses.terms import Table, parallel, probe_table
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 _NAMES = 40
 _INSTEAD: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -14,7 +14,7 @@ from verify.hypotheses.dimension_values import dimension_features
 from verify.hypotheses.ladder import View
 from verify.hypotheses.partial import condition_kind, entry_condition
 from verify.hypotheses.trees import best
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 
 def nonfinite(cases: Sequence[Case], view: View) -> Diagnosis:

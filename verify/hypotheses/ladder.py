@@ -15,7 +15,7 @@ from verify.hypotheses.scale import (
     scale_kind,
     scale_text,
 )
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from verify.hypotheses.cases import Case, is_direction, largest
 from verify.hypotheses.ladder import View
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 
 def not_zero_at_zero(cases: Sequence[Case], view: View) -> tuple[Diagnosis, ...] | None:

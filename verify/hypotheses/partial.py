@@ -17,7 +17,7 @@ from verify.hypotheses.ladder import Found, View, proportional
 from verify.hypotheses.numbers import exact_name
 from verify.hypotheses.positions import positions
 from verify.hypotheses.trees import best, best_necessary, best_nested, best_pair, best_within
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 Told = tuple[Diagnosis, ...]
 _NESTED = 24

@@ -11,7 +11,7 @@ from verify.hypotheses.cases import Case, failing_entries
 from verify.hypotheses.ladder import View
 from verify.hypotheses.numbers import exact_name
 from verify.hypotheses.scale import Scale, scale_kind, scale_text
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 
 def peel_factor(cases: Sequence[Case], view: View) -> tuple[Diagnosis, list[Case]] | None:

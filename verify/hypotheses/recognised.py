@@ -27,7 +27,7 @@ from verify.hypotheses.terms import (
     probe_of,
     tabulate,
 )
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 
 def multiple(scale: Scale, expr: Expr) -> str:

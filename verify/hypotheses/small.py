@@ -8,7 +8,7 @@ from dataclasses import replace
 from verify.hypotheses.cases import Case
 from verify.hypotheses.entrywise import entrywise
 from verify.hypotheses.ladder import View, proportional
-from verify.record import Diagnosis
+from verify.records.record import Diagnosis
 
 _FAILING = 5
 

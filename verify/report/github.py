@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from verify.explain import explain, headline
-from verify.numerals import clean, clip
-from verify.record import Record
+from verify.records.record import Record
+from verify.report.explain import explain, headline
 from verify.report.markdown import markdown_report
+from verify.report.numerals import clean, clip
 from verify.report.view import failing, target
 
 MOST_ANNOTATIONS = 50

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verify.entries import MOST_TABULATED, comparison
-from verify.explain import MEANINGS, SYMBOLS, cell_name, effort, explain, place, sentence
-from verify.numerals import brief, clean, size, small
-from verify.record import DID_NOT_RUN, Cell, ClaimRecord, Record
+from verify.records.record import DID_NOT_RUN, Cell, ClaimRecord, Record
+from verify.report.entries import MOST_TABULATED, comparison
+from verify.report.explain import MEANINGS, SYMBOLS, cell_name, effort, explain, place, sentence
+from verify.report.numerals import brief, clean, size, small
 from verify.report.plots import Plot, plots_of
 from verify.report.view import (
     by_column,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from verify.explain import SYMBOLS
-from verify.history import Head, Past, history, same_machine
-from verify.kept import command
-from verify.numerals import clean, clip
+from verify.records.history import Head, Past, history, same_machine
+from verify.records.serial import write_atomically
+from verify.report.explain import SYMBOLS
 from verify.report.html import environment_of_templates, part
+from verify.report.numerals import clean, clip
 from verify.report.plots import curve
 from verify.report.view import duration
-from verify.serial import write_atomically
+from verify.sessions.kept import command
 
 FEWEST = 2
 """Runs of one command that make a history."""

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-from verify.explain import explain, headline
-from verify.record import ClaimRecord, Record
+from verify.records.record import ClaimRecord, Record
+from verify.records.serial import write_atomically
+from verify.report.explain import explain, headline
 from verify.report.view import target
-from verify.serial import write_atomically
 
 
 def write_junit(record: Record, path: str | Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from verify.explain import SYMBOLS, cell_name, explain, sentence
-from verify.numerals import clean, size, small
-from verify.record import ClaimRecord, Record
+from verify.records.record import ClaimRecord, Record
+from verify.report.explain import SYMBOLS, cell_name, explain, sentence
+from verify.report.numerals import clean, size, small
 from verify.report.view import (
     cell_note,
     doubtful,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from verify.figures import AxisErrors, EntryErrors, Figures, Remainder, SizeErrors
-from verify.numerals import clean, small
+from verify.figure_data.figures import AxisErrors, EntryErrors, Figures, Remainder, SizeErrors
+from verify.report.numerals import clean, small
 
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 38

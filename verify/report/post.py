@@ -16,10 +16,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from verify.explain import SYMBOLS
-from verify.numerals import brief, clean, count
-from verify.record import ClaimRecord, Record
-from verify.serial import write_atomically
+from verify.records.record import ClaimRecord, Record
+from verify.records.serial import write_atomically
+from verify.report.explain import SYMBOLS
+from verify.report.numerals import brief, clean, count
 
 RELATIONS = {"equal_to": "must equal", "at_most": "must be at most"}
 

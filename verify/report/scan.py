@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from verify.explain import clip, count
-from verify.record import Record
+from verify.records.record import Record
+from verify.report.explain import clip, count
 from verify.report.terminal import TerminalReporter
 from verify.scan.found import Package
 

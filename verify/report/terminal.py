@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from verify.explain import SYMBOLS, cell_name, explain, headline, sentence
-from verify.numerals import brief, clean, clip, count, small
-from verify.record import Cell, ClaimRecord, Record
+from verify.records.record import Cell, ClaimRecord, Record
+from verify.report.explain import SYMBOLS, cell_name, explain, headline, sentence
+from verify.report.numerals import brief, clean, clip, count, small
 from verify.report.view import (
     aligned,
     cell_note,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from verify.explain import cell_name, sentence
-from verify.numerals import clip, count, size, small
-from verify.record import DID_NOT_RUN, WORST_FIRST, Cell, CellVerdict, ClaimRecord, Record
+from verify.records.record import DID_NOT_RUN, WORST_FIRST, Cell, CellVerdict, ClaimRecord, Record
+from verify.report.explain import cell_name, sentence
+from verify.report.numerals import clip, count, size, small
 
 _NUMBERED = {"agrees": ("agrees", "agree"), "reference_wrong": ("reference wrong", "reference wrong")}
 _SEVERITY = {word: rank for rank, word in enumerate((*WORST_FIRST, "compiled_only", "skipped"))}

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from handgrad.claims import Claim
+from verify.drawing.signature import SignatureError, Spec, StaticSpec, parameters_of, read, signature_of
 from verify.scan.examples import example_of
 from verify.scan.find import Rule, at
 from verify.scan.found import Package, Place
 from verify.scan.given import REGISTRY, GivenError, arguments_of
 from verify.scan.trial import tried
-from verify.signature import SignatureError, Spec, StaticSpec, parameters_of, read, signature_of
 
 PREFIX = "scan:"
 GUESSED = ("the registry", "a docstring example", "trial calls")

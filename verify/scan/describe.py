@@ -18,7 +18,7 @@ import jax
 import jaxtyping
 
 from handgrad import domains
-from verify.signature import ArraySpec, Axis, SignatureError, Spec, StaticSpec, TreeSpec, read
+from verify.drawing.signature import ArraySpec, Axis, SignatureError, Spec, StaticSpec, TreeSpec, read
 
 _ARRAY = re.compile(r'^(?P<kind>\w+)\[Array, ?(?P<quote>["\'])(?P<axes>[^"\']*)(?P=quote)\]$')
 WANTED = "'Float[Array, \"m n\"]', 'Float[Array, \"n\"] in positive', a list of values or { function = \"pkg.name\" }"

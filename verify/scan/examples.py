@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verify.relations import static_names
 from verify.scan.describe import spec_like
 from verify.scan.find import Rule
+from verify.tracing.relations import static_names
 
 
 def example_of(rule: Rule) -> dict[str, Any] | None:

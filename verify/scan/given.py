@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from verify.drawing.signature import SignatureError
 from verify.scan.describe import described
-from verify.signature import SignatureError
 
 REGISTRY = Path(__file__).with_name("registry.toml")
 Inputs = Mapping[str, Mapping[str, Any]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from verify.budget import Budget
-from verify.conclusion import Judged
-from verify.judge import judge
-from verify.record import ClaimRecord
+from verify.cells.budget import Budget
+from verify.records.record import ClaimRecord
 from verify.scan.call import GivenError, Uncallable, Waiting, with_note
+from verify.verdict.conclusion import Judged
+from verify.verdict.judge import judge
 
 HOW = "to have it judged, put into a file for --given: "
 

@@ -22,8 +22,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from verify.pool import Remote
 from verify.scan.found import Package, Place, Unreachable
+from verify.sessions.pool import Remote
 
 SECONDS = float(os.environ.get("VERIFY_IMPORT_SECONDS", 60))
 """For one module, with what it imports."""

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from handgrad.domains import Domain, interval, positive, real, unit_interval
-from verify.relations import static_names
+from verify.drawing.signature import ArraySpec, Axis, StaticSpec
 from verify.scan.find import Rule
-from verify.signature import ArraySpec, Axis, StaticSpec
+from verify.tracing.relations import static_names
 
 DOMAINS: tuple[Domain, ...] = (real, positive, unit_interval, interval(-1, 1), interval(1, 20))
 AXES = ("axis", "dim")

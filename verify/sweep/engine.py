@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verify.serial import dump
-from verify.survey import precision_of
+from verify.records.serial import dump
 from verify.sweep import measure
 from verify.sweep import points as inputs
 from verify.sweep.measure import FORMATS, Format, half_ulps
@@ -25,6 +24,7 @@ from verify.sweep.sides import ElementWise
 from verify.sweep.state import Swept, load_state
 from verify.sweep.tally import Tally, tally
 from verify.sweep.truth import Truth
+from verify.tracing.survey import precision_of
 
 DEAR = 64
 """Points of a binade where only ball arithmetic knows the truth; of 16-bit formats all."""

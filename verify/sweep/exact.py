@@ -14,10 +14,10 @@ import jax
 import numpy as np
 from flint import arb, ctx
 
-from verify.ball import ball
-from verify.program import Undecided, translate
-from verify.survey import precision_of
+from verify.programs.ball import ball
+from verify.programs.program import Undecided, translate
 from verify.sweep.sides import ElementWise
+from verify.tracing.survey import precision_of
 
 STEP = 60
 """Binary exponent of the step of a difference quotient, relative to the input."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verify.serial import build, dump, load, write_atomically
+from verify.records.serial import build, dump, load, write_atomically
 from verify.sweep.judge import BINADE, LIMIT, failures
 from verify.sweep.measure import BEYOND, FORMATS
 from verify.sweep.plot import svg

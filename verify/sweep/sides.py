@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from handgrad.claims import Claim
+from verify.drawing.signature import ArraySpec, SignatureError, signature_of
 from verify.options import BadUsage
-from verify.relations import Sides, call_of
-from verify.signature import ArraySpec, SignatureError, signature_of
-from verify.survey import precision_of
+from verify.tracing.relations import Sides, call_of
+from verify.tracing.survey import precision_of
 
 RELATIONS = ("jvp", "vjp", "gradient", "value_and_gradient", "equal_to", "custom_jvp", "custom_vjp")
 Function = Callable[[Any], Any]

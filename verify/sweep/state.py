@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from verify.serial import build, load
+from verify.records.serial import build, load
 from verify.sweep.tally import Tally
 
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verify.survey import precision_of
 from verify.sweep.sides import ElementWise, Function
+from verify.tracing.survey import precision_of
 
 SIZE = 1_000_000
 ROUNDS, GROUPS = 41, 9

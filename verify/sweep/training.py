@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from handgrad.activations import ACTIVATIONS
-from verify.serial import write_atomically
+from verify.records.serial import write_atomically
 
 WIDTHS, BATCH, STEPS, EVERY, RATE = (64, 64, 64, 64, 10), 128, 400, 4, 0.1
 NAMES, SEEDS = ("gelu", "gelu_tanh", "silu", "mish", "sigmoid"), range(5)

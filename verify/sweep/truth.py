@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from verify.survey import precision_of
 from verify.sweep import measure
 from verify.sweep.exact import Oracle
 from verify.sweep.measure import FORMATS, ulp
 from verify.sweep.sides import ElementWise, padded
 from verify.sweep.tally import Tally
+from verify.tracing.survey import precision_of
 
 Source = Literal["reference", "hand", "exact"]
 CHECKED = 6

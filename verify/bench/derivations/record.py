@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from verify.serial import RecordError, build, load
+from verify.records.serial import RecordError, build, load
 
 SCHEMA = 1
 HAND, PLAIN, BEST = "by hand", "plain", "best"

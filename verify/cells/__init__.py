@@ -1,0 +1,1 @@
+"""The cells of a claim: one backend, dtype, precision and mode each, run and compared."""

@@ -1,0 +1,102 @@
+"""Which of a dtype's cases exact arithmetic examines: of those that differ, and a few of those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from verify.cells.adversary import discrepancy
+from verify.cells.comparison import differs
+from verify.cells.losses import lost_in_float64
+from verify.cells.seen import Breadth, Seen
+from verify.drawing.cases import Case
+from verify.programs.program import Undecided, Untranslatable
+from verify.tracing.engine import Engine
+from verify.truth.formula import Examined, examine
+
+MOST_COMPARED = 400
+"""Cases that differ in float64 and are looked at in extended precision."""
+MOST_EXAMINED = 48
+MOST_ROUNDING, FEW_ROUNDING = 12, 3
+"""Cases whose difference is rounding that are looked at: of the formula's own dtype, of others."""
+EXAMINED_ENTRIES = 10_000
+MODERATE, MODERATE_SIZE = 300, 48
+"""Entries of a case, and its largest dimension, that exact arithmetic takes without a question."""
+SHRINKS = 64
+FEWEST_EXAMINED = 3
+ENOUGH_WRONG = 18
+
+
+def examine_cases(engine: Engine, seen: Breadth, alive: Callable[[], None]) -> None:
+    """Exact arithmetic for the cases that differ, and for a few that do not: both sides may be wrong alike."""
+    wrong = 0
+    low = seen.dtype != engine.formula_dtype
+    spent = 0
+    for number, here in enumerate(_to_be_examined(engine, seen)):
+        spent += here.case.size
+        if spent > EXAMINED_ENTRIES and number >= FEWEST_EXAMINED:
+            break
+        alive()
+        examined = _examined(engine, here)
+        seen.examined.append((here, examined))
+        seen.uncounted += examined.finding == "uncounted"
+        seen.undecided += examined.finding == "undecided"
+        wrong += examined.finding == "wrong"
+        if wrong >= ENOUGH_WRONG:
+            return
+        if examined.finding == "agrees":
+            lost_in_float64(engine, seen, here, examined)
+    if low or not seen.passing or engine.claim.relation in ("equal_to", "at_most"):
+        return
+    small = sorted(seen.passing, key=lambda s: s.case.size)
+    moderate = [s for s in small if is_moderate(s.case)] or small[:1]
+    for here in moderate[:: max(1, len(moderate) // 8)][:8]:
+        examined = _examined(engine, here)
+        if examined.finding != "agrees":
+            seen.examined.append((here, examined))
+
+
+def _to_be_examined(engine: Engine, seen: Breadth) -> list[Seen]:
+    """Of the cases that differ, those over all sizes whose difference is no rounding, then the worst of the others."""
+    order = sorted(seen.differing, key=lambda s: s.case.size)
+    lasting, rounding = [], []
+    for here in _spread(order, MOST_COMPARED):
+        (rounding if is_rounding(engine, here) else lasting).append(here)
+    moderate = [s for s in rounding if is_moderate(s.case)]
+    worst = sorted(moderate, key=lambda s: -discrepancy(s.hand, s.reference))
+    worst = worst[: MOST_ROUNDING if seen.dtype == engine.formula_dtype else FEW_ROUNDING]
+    far = [s for s in lasting if engine.is_along_exponents(s.case)]  # numbers of 1e100 explain little
+    near = [s for s in lasting if not engine.is_along_exponents(s.case)]
+    return [*_spread(near, MOST_EXAMINED), *_spread(far, MOST_ROUNDING), *worst]
+
+
+def _spread(seen: list[Seen], most: int) -> list[Seen]:
+    return seen[:: max(1, len(seen) // most)][:most]
+
+
+def is_moderate(case: Case) -> bool:
+    """Whether exact arithmetic is cheap at this case."""
+    return case.size <= MODERATE and max(case.dims.values(), default=1) <= MODERATE_SIZE
+
+
+def is_rounding(engine: Engine, here: Seen) -> bool:
+    """Whether the difference shrinks with the unit roundoff, in extended precision."""
+    if engine.claim.relation == "at_most":
+        return False
+    try:
+        finer = engine.wide(here.case, np.longdouble)
+    except (Untranslatable, Undecided):
+        return False
+    for h, r, finer_h, finer_r in zip(here.hand, here.reference, *finer, strict=True):
+        bad = differs(h, r)
+        gap, finer_gap = np.abs(h - r)[bad], np.abs(finer_h - finer_r)[bad]
+        if not (finer_gap <= gap / SHRINKS).all() or not np.isfinite(gap).all():
+            return False
+    return True
+
+
+def _examined(engine: Engine, here: Seen) -> Examined:
+    return examine(
+        engine.formula(here.case), engine.claim.relation, here.case, here.hand, here.reference
+    )

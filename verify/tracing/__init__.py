@@ -1,0 +1,1 @@
+"""A claim's two sides as programs: what each relation computes, traced with symbolic sizes."""
