@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 
 from tests.known_bugs.drawing import FOLDER, load
+from tests.share import share
 from verify.cells.budget import Budget
 from verify.records.record import ClaimRecord
 from verify.sessions.collect import collect
@@ -65,7 +66,7 @@ def share_named(records: dict[str, ClaimRecord]) -> float:
 
 
 @pytest.mark.parametrize(
-    "name", [*(f"{n}_{side}" for n in FEW for side in ("wrong", "right")), *AUTODIFF_FEW]
+    "name", share(3, [*(f"{n}_{side}" for n in FEW for side in ("wrong", "right")), *AUTODIFF_FEW])
 )
 def test_a_few_end_as_they_should(name):
     record = outcome(name, 400)

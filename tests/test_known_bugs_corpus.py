@@ -139,7 +139,7 @@ def test_every_expressible_entry_has_both_versions():
     )
 
 
-@pytest.mark.parametrize("name", share(4, [*RIGHT, *(n for n in AUTODIFF if n not in WRONG_ALMOST_EVERYWHERE)]))
+@pytest.mark.parametrize("name", share(8, [*RIGHT, *(n for n in AUTODIFF if n not in WRONG_ALMOST_EVERYWHERE)]))
 def test_right_version_is_the_derivative(name):
     claim = (RIGHT | AUTODIFF)[name]
     for seed in range(2 if name in RIGHT else 1):
@@ -155,7 +155,7 @@ def test_right_version_is_the_derivative(name):
         assert not differ(hand, true), (name, seed, hand, true)
 
 
-@pytest.mark.parametrize("name", share(4, WRONG))
+@pytest.mark.parametrize("name", share(8, WRONG))
 def test_wrong_version_is_not(name):
     wrong, right = WRONG[name], RIGHT[name.replace("_wrong", "_right")]
     inaccurate = CORPUS.entry_of(name) in CORPUS.INACCURATE

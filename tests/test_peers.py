@@ -44,6 +44,7 @@ def test_totals_are_counted():
     assert totals(ROWS, ["verify"])[-1] == "| verify | all | 2 of 3 | 1 of 3 | 2 of 3 | 1 |"
 
 
+@pytest.mark.slow
 def test_tools_pass_and_fail():
     assert by_verify("N02_wrong").complains and not by_verify("N02_right").complains
     for x64 in (False, True):

@@ -30,7 +30,7 @@ def name_of(claim):
     return f"{claim.module.split('.')[-1]}.{claim.name}"
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=name_of)
+@pytest.mark.parametrize("claim", share(2, CLAIMS), ids=name_of)
 def test_holds(claim):
     rng = np.random.default_rng(1)
     arguments = trial(claim, rng)
@@ -58,7 +58,7 @@ def test_holds(claim):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=lambda d: d.__name__)
-@pytest.mark.parametrize("claim", share(3, ANNOTATED), ids=name_of)
+@pytest.mark.parametrize("claim", share(6, ANNOTATED), ids=name_of)
 def test_traces_for_all_sizes_and_keeps_the_dtype(claim, dtype):
     annotations = parameters(claim)
     names = dimensions(annotations)

@@ -104,6 +104,7 @@ def test_errors_say_what_is_wanted():
         jax.grad(with_gradient(ridge_loss, planted, wrt=("W", "X")))(*problem())
 
 
+@pytest.mark.slow
 def test_data_spread_over_devices():
     """Auto and Explicit meshes of four devices, in a process of its own."""
     program = """

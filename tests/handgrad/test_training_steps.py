@@ -169,14 +169,15 @@ except ValueError as error:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_loss_curve_is_that_of_jax_grad_over_500_steps_in_float64():
-    setting = Setting(steps=500, dtype="float64")
+@pytest.mark.parametrize("steps", [60, pytest.param(500, marks=pytest.mark.slow)])
+def test_the_loss_curve_is_that_of_jax_grad_in_float64(steps):
+    setting = Setting(steps=steps, dtype="float64")
     with jax.enable_x64(True):
         data = Digits.drawn(0)
         (state, ours), (_, theirs) = (train_digits(setting, side, data=data) for side in (by_hand, by_jax))
         assert state.params[0].W.dtype == jnp.float64
-        assert data.accuracy(state.params, setting.activations) >= 0.97
-    assert len(ours) == 500 and ours[-1] < 0.05 < ours[0]
+        assert steps < 500 or data.accuracy(state.params, setting.activations) >= 0.97
+    assert len(ours) == steps and ours[-1] < (0.05 if steps == 500 else 0.5) < ours[0]
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 

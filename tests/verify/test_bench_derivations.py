@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.share import share
 from verify.bench.derivations import cross_entropy, measure, networks, ridge
 from verify.bench.derivations.record import (
     BEST,
@@ -31,7 +32,7 @@ def test_every_part_has_a_maker():
     assert set(MAKERS) == set(PARTS)
 
 
-@pytest.mark.parametrize("part", ["backpropagate", "recompute", "norms", "curvature", "cross-entropy"])
+@pytest.mark.parametrize("part", share(2, ["recompute", "backpropagate", "norms", "curvature", "cross-entropy"]))
 def test_every_way_computes_the_same(part, monkeypatch):
     seen = []
 
@@ -87,6 +88,7 @@ def test_what_is_published_is_what_its_record_says():
     assert summary(found) in report(found)
 
 
+@pytest.mark.slow
 def test_a_quick_run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     line = "bench --derivations --quick --only norms,cross-entropy --color never --json record.json"

@@ -269,7 +269,10 @@ def test_a_strategy_that_follows_the_drawn_sizes():
         assert all(v.dtype == np.float32 for v in case.values)  # cast to the dtype under test
     again = draws(forward, "params", given=given)
     assert all(bits(again.case(i, "float32")) == bits(c) for i, c in enumerate(cases))
-    outcome = judged(backward, forward, "params", given=given, cases=40)
+
+
+def test_a_network_of_the_drawn_sizes_is_traced_once():
+    outcome = judged(backward, forward, "params", given={"params": network}, cases=40)
     assert outcome.verdict == "agrees" and outcome.cells[0].engine == "symbolic", outcome
 
 

@@ -43,6 +43,7 @@ def test_the_oldest_go_first(tmp_path):
     assert sorted(f.name for f in path.iterdir()) == ["3", "4", "5"]
 
 
+@pytest.mark.slow
 def test_a_run_fills_it_and_the_next_finds_everything(tmp_path):
     (tmp_path / "claims.py").write_text(CLAIMS)
     environment = {

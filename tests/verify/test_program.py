@@ -454,12 +454,12 @@ def assert_agrees(name: str, got: tuple[Any, ...]) -> None:
             np.testing.assert_array_equal(g, w)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", share(2, ROWS))
 def test_native_float64_agrees_with_jax(name: str) -> None:
     assert_agrees(name, run(name, native()))
 
 
-@pytest.mark.parametrize("name", share(3, [n for n, r in ROWS.items() if r.wide and r.ball]))
+@pytest.mark.parametrize("name", share(6, [n for n, r in ROWS.items() if r.wide and r.ball]))
 def test_wide_agrees_with_balls(name: str) -> None:
     widened, enclosed = run(name, wide()), run(name, ball(192))
     for w, b in zip(widened, enclosed, strict=True):
@@ -478,7 +478,7 @@ def midpoints(balls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.reshape(middles, balls.shape), np.reshape([float(x.rad()) for x in balls.flat], balls.shape)
 
 
-@pytest.mark.parametrize("name", share(3, [n for n, r in ROWS.items() if r.wide]))
+@pytest.mark.parametrize("name", share(6, [n for n, r in ROWS.items() if r.wide]))
 def test_long_doubles_agree_with_doubles(name: str) -> None:
     try:
         longer = run(name, wide(np.longdouble))

@@ -325,6 +325,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "SAVE", 0.0)
     one, plan, path = activation("softplus"), Plan(("float32", "bfloat16"), points=3_000_000), tmp_path / "a.json"
