@@ -9,7 +9,6 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from verify.records.record import Cell, exit_code_of, read_record
 from verify.records.runs import RunFolder
 from verify.report.terminal import TerminalReporter
 from verify.report.view import cell_note
+from verify.sessions.replaying import Replay
 from verify.sessions.request import NothingToRun, Options, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -33,19 +33,6 @@ class ListedClaim:
     relation: str
     expect: str | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Replay:
-    claim: str
-    case_id: str
-    dims: Mapping[str, int]
-    inputs: Mapping[str, Any]
-    hand: Mapping[str, Any]
-    reference: Mapping[str, Any]
-    oracle: Mapping[str, Any]
-    identical: bool
-    message: str
 
 
 class Harness(types.ModuleType):
