@@ -191,19 +191,14 @@ def _diagonals(
     here: Sequence[np.ndarray],
     steps: Sequence[float],
 ) -> Iterator[list[np.ndarray]]:
-    """Of each array of the point the derivative of each output, entry by entry: all entries move at once."""
+    """Of each array of the point the derivative of each output, entry by entry: all its entries move at once."""
     for number, x in enumerate(here):
-        quotients = []
-        for relative in steps:
-            step = np.longdouble(relative) * np.where(x == 0, _smallest(x), np.abs(x))
-            ends = [outputs_at([x + s if i == number else y for i, y in enumerate(here)]) for s in (step, -step)]
-            quotients.append([(up - down) / (2 * step) for up, down in zip(*ends, strict=True)])
-        yield [(64 * fine - coarse) / 63 for coarse, fine in zip(*quotients, strict=True)]
+        sizes = np.where(x == 0, _smallest(x), np.abs(x))
 
+        def along(step: np.ndarray) -> list[np.ndarray]:
+            return outputs_at([x + step if i == number else y for i, y in enumerate(here)])
 
-def _smallest(x: np.ndarray) -> float:
-    sizes = np.abs(x[x != 0])
-    return min(1.0, float(sizes.min())) if sizes.size else 1.0
+        yield _slopes(along, [np.longdouble(relative) * sizes for relative in steps])
 
 
 def _columns(
@@ -215,13 +210,23 @@ def _columns(
     for number, x in enumerate(here):
         smallest = _smallest(x)
         for flat, value in enumerate(x.reshape(-1)):
-            quotients = []
-            for relative in steps:
-                step = np.longdouble(relative) * (abs(value) or smallest)
-                ends = []
-                for side in (step, -step):
-                    moved = x.reshape(-1).copy()
-                    moved[flat] = value + side
-                    ends.append(outputs_at([moved.reshape(x.shape) if i == number else y for i, y in enumerate(here)]))
-                quotients.append([(up - down) / (2 * step) for up, down in zip(*ends, strict=True)])
-            yield [(64 * fine - coarse) / 63 for coarse, fine in zip(*quotients, strict=True)]
+
+            def along(step: np.longdouble) -> list[np.ndarray]:
+                moved = x.reshape(-1).copy()
+                moved[flat] = value + step
+                return outputs_at([moved.reshape(x.shape) if i == number else y for i, y in enumerate(here)])
+
+            yield _slopes(along, [np.longdouble(relative) * (abs(value) or smallest) for relative in steps])
+
+
+def _slopes(along: Callable[[Any], list[np.ndarray]], steps: Sequence[Any]) -> list[np.ndarray]:
+    """The central quotients of two steps, of which the first is eight times the second, extrapolated."""
+    coarse, fine = (
+        [(up - down) / (2 * step) for up, down in zip(along(step), along(-step), strict=True)] for step in steps
+    )
+    return [(64 * f - c) / 63 for c, f in zip(coarse, fine, strict=True)]
+
+
+def _smallest(x: np.ndarray) -> float:
+    sizes = np.abs(x[x != 0])
+    return min(1.0, float(sizes.min())) if sizes.size else 1.0
