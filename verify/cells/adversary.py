@@ -20,7 +20,7 @@ STARTS = 3
 STEPS, DEAR_STEPS = 16, 4
 MOVES = 6
 FREE = ("real", "positive", "nonnegative")
-_STEPS = (0.5, 0.1, 0.02)
+LENGTHS = (0.5, 0.1, 0.02)
 
 
 def discrepancy(hand: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
@@ -61,7 +61,7 @@ def _near(rng: np.random.Generator, case: Case) -> Iterator[Case]:
     ]  # fmt: skip
     for number in range(MOVES if free else 0):
         new = list(flat)
-        step = _STEPS[number // 2 % len(_STEPS)]
+        step = LENGTHS[number // 2 % len(LENGTHS)]
         for i in free:
             signed = i >= count or leaves[i].domain.kind == "real"
             new[i] = _moved(rng, flat[i], step, signed)
