@@ -16,7 +16,7 @@ Source: Hoerl and Kennard, *Ridge regression* (1970); the derivation by traces i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from handgrad.domains import interval, nonnegative
 from handgrad.matrices import matmul
 
 __all__ = [
+    "RidgeSpectrum",
     "RidgeStatistics",
     "ridge_differential",
     "ridge_gradient",
@@ -104,6 +105,42 @@ def ridge_gradients(
     return 2 * (W.T @ R), -2 * R, jnp.sum(W * W)
 
 
+# --- Products of the data ---------------------------------------------------------------------------------
+
+COLUMNS = 1024
+"""So many data points stay in a processor's cache while all products are made of them."""
+
+
+def _products(X: Float[Array, "n N"], Y: Float[Array, "m N"]) -> tuple[Array, Array, Array]:
+    """``X Xᵀ``, ``Y Xᵀ`` and ``‖Y‖²``, all that the loss sees of the data."""
+    return matmul(X, X.T), matmul(Y, X.T), jnp.sum(Y * Y)
+
+
+def products(
+    X: Float[Array, "n N"], Y: Float[Array, "m N"]
+) -> tuple[Float[Array, "n n"], Float[Array, "m n"], Float[Array, ""]]:
+    """The same; many data points are taken some at a time on a CPU, in one pass over memory.
+
+    Data spread over devices by an Auto mesh are gathered for that: there, sum statistics device by device.
+    """
+    N, columns = X.shape[1], jax.typeof(X).sharding.spec[1]
+    if not isinstance(N, int) or N < 4 * COLUMNS or columns is not None:
+        return _products(X, Y)
+    return jax.lax.platform_dependent(X, Y, cpu=_products_by_columns, default=_products)
+
+
+def _products_by_columns(X: Array, Y: Array) -> tuple[Array, Array, Array]:
+    def some(start: Array | int, count: int) -> tuple[Array, Array, Array]:
+        return _products(*(jax.lax.dynamic_slice_in_dim(data, start, count, axis=1) for data in (X, Y)))
+
+    rounds, left = divmod(X.shape[1], COLUMNS)
+
+    def add(sums: Any, start: Array) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, sums, some(start, COLUMNS)), None
+
+    return jax.lax.scan(add, some(rounds * COLUMNS, left), COLUMNS * jnp.arange(rounds))[0]
+
+
 # --- Its minimum ------------------------------------------------------------------------------------------
 
 
@@ -121,7 +158,8 @@ def ridge_solution(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty)
 
     Needs ``X Xᵀ + λ I`` invertible: ``λ > 0`` is enough. float32 and float64 only, as JAX's linear algebra.
     """
-    return _right_divide(matmul(Y, X.T), _regularised(matmul(X, X.T), lam))
+    XX, YX, _ = products(X, Y)
+    return _right_divide(YX, _regularised(XX, lam))
 
 
 @equal_to(ridge_loss, dtypes=("float64", "float32"))
@@ -213,8 +251,7 @@ class RidgeStatistics:
                 f"RidgeStatistics.of: got X of shape {X.shape} and Y of shape {Y.shape}; "
                 'wanted X "n N" and Y "m N": a data point is a column'
             )
-        X, Y = _wide(X), _wide(Y)
-        return cls(matmul(X, X.T), matmul(Y, X.T), jnp.sum(Y * Y), jnp.asarray(X.shape[1], jnp.int32))
+        return cls(*products(_wide(X), _wide(Y)), jnp.asarray(X.shape[1], jnp.int32))
 
     def __add__(self, other: RidgeStatistics) -> RidgeStatistics:
         return jax.tree.map(jnp.add, self, other)
@@ -235,8 +272,29 @@ class RidgeStatistics:
         return (2 * (wide @ self.XX - self.YX + lam * wide)).astype(W.dtype)
 
     def solution(self, lam: Float[Array, ""]) -> Float[Array, "m n"]:
-        """``Y Xᵀ (X Xᵀ + λ I)⁻¹``; as ``ridge_solution``."""
+        """``Y Xᵀ (X Xᵀ + λ I)⁻¹``; as ``ridge_solution``. For many ``λ``: ``spectrum().solution(lam)``."""
         return _right_divide(self.YX, _regularised(self.XX, jnp.asarray(lam, self.XX.dtype)))
+
+    def spectrum(self) -> RidgeSpectrum:
+        """``X Xᵀ = Q diag(s) Qᵀ``, once for all ``λ``."""
+        s, Q = jnp.linalg.eigh(self.XX)
+        return RidgeSpectrum(s, Q, self.YX @ Q)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class RidgeSpectrum:
+    """The data in the eigenvectors ``Q`` of ``X Xᵀ``, where ``λ`` is added to each eigenvalue ``s`` alone: the path of
+    solutions over ``λ`` without a factorisation for each.
+    """
+
+    s: Float[Array, "n"]
+    Q: Float[Array, "n n"]
+    YXQ: Float[Array, "m n"]
+
+    def solution(self, lam: Float[Array, ""]) -> Float[Array, "m n"]:
+        """``Y Xᵀ Q diag(s + λ)⁻¹ Qᵀ``; as ``ridge_solution``, at the cost of one product."""
+        return (self.YXQ / (self.s + jnp.asarray(lam, self.s.dtype))[None, :]) @ self.Q.T
 
 
 @equal_to(ridge_loss)
@@ -259,6 +317,30 @@ def statistics_gradient(
 def statistics_solution(X: Float[Array, "n N"], Y: Float[Array, "m N"], lam: Penalty) -> Float[Array, "m n"]:
     """The minimiser from the statistics alone."""
     return RidgeStatistics.of(X, Y).solution(lam).astype(X.dtype)
+
+
+Eigenvalues = Annotated[Float[Array, "n"], interval(0.0, 8.0)]
+Normal = Annotated[Float[Array, "n"], interval(0.5, 2.0)]
+
+
+def _reflection(v: Float[Array, "n"]) -> Float[Array, "n n"]:
+    """``I - 2 v vᵀ / ‖v‖²``, an orthogonal matrix."""
+    return jnp.eye(v.size, dtype=v.dtype) - 2 * jnp.outer(v, v) / jnp.sum(v * v)
+
+
+def solution_from_products(
+    s: Eigenvalues, v: Normal, YX: Float[Array, "m n"], lam: Penalty
+) -> Float[Array, "m n"]:
+    """The minimiser where ``X Xᵀ`` has the eigenvalues ``s``, and a reflection's columns for eigenvectors."""
+    Q = _reflection(v)
+    return _right_divide(YX, _regularised((Q * s[None, :]) @ Q.T, lam))
+
+
+@equal_to(solution_from_products)
+def spectrum_solution(s: Eigenvalues, v: Normal, YX: Float[Array, "m n"], lam: Penalty) -> Float[Array, "m n"]:
+    """The same without a solve: in its eigenvectors ``X Xᵀ + λ I`` is diagonal."""
+    Q = _reflection(v)
+    return RidgeSpectrum(s, Q, YX @ Q).solution(lam)
 
 
 def loss_of_both(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handgrad.ridge import RidgeStatistics, ridge_gradient, ridge_loss, ridge_solution
+from handgrad.ridge import COLUMNS, RidgeStatistics, products, ridge_gradient, ridge_loss, ridge_solution
 
 
 def problem(m=2, n=3, N=7, seed=0):
@@ -70,3 +70,28 @@ def test_half_precision_data_is_summed_in_float32():
     assert stats.XX.dtype == jnp.float32
     assert stats.gradient(W / 1000, lam).dtype == jnp.float16
     assert np.isfinite(stats.XX).all()
+
+
+@pytest.mark.parametrize("N", [1, 4 * COLUMNS - 1, 4 * COLUMNS, 5 * COLUMNS + 7])
+def test_many_columns_are_taken_some_at_a_time_and_none_is_lost(N):
+    X, Y = np.random.default_rng(N).integers(-4, 5, (4, N)).reshape(2, 2, N).astype(float)
+    wanted = X @ X.T, Y @ X.T, np.sum(Y * Y)
+    for found in (products(X, Y), jax.jit(products)(X, Y), jax.vmap(products)(X[None], Y[None])):
+        for f, w in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(np.squeeze(f), w)
+    by_columns = "while" in jax.jit(products).lower(X, Y).as_text()
+    assert by_columns == (N >= 4 * COLUMNS)
+
+
+def test_many_columns_have_the_same_gradient():
+    W, X, Y, lam = problem(N=5 * COLUMNS + 7)
+    found = jax.grad(lambda X: RidgeStatistics.of(X, Y).loss(W, lam))(X)
+    np.testing.assert_allclose(found, jax.grad(ridge_loss, 1)(W, X, Y, lam), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "N"), [(3, 7), (5, 2)])
+def test_the_spectrum_has_the_solution_for_every_penalty(n, N):
+    _, X, Y, _ = problem(n=n, N=N)
+    spectrum = jax.jit(RidgeStatistics.spectrum)(RidgeStatistics.of(X, Y))
+    for lam in (0.01, 1.0, 100.0):
+        np.testing.assert_allclose(spectrum.solution(jnp.asarray(lam)), ridge_solution(X, Y, jnp.asarray(lam)), rtol=1e-9)

@@ -17,10 +17,9 @@ HEAD = """\
 `verify scan PACKAGE` on public packages. *Judged* are rules that some source says how to call: annotations, a
 docstring, trial calls, and the registry, which holds shapes and domains only (in brackets: without it). A verdict here
 is on the rule against its own primal, by the letter; what is meant by its authors is said below. All packages were
-scanned at one commit with `--backend numpy --dtype float64,float32 --seed 0 --cases 48` (without the registry
-`--no-registry --cases 24`; jax with it only).
-So few cases tell what is wrong; of the rules that lose digits, some show it in longer
-scans only, and are among the discrepancies all the same. Where the primal is an approximation (it repeats something
+scanned at one commit with `--backend numpy --dtype float64,float32 --seed 0 --cases 120`, without the registry
+`--no-registry --cases 48` (jax 24).
+Where the primal is an approximation (it repeats something
 until it is good enough, or its pieces do not quite meet) a rule is not told for what the primal itself is off.
 
 """

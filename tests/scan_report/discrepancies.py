@@ -96,6 +96,27 @@ rule = jax.grad(log_ndtr)(-1e6)""",
         "mp.exp(-mp.mpf(10)**12 / 2) / mp.sqrt(2 * mp.pi) / (mp.erfc(mp.mpf(10)**6 / mp.sqrt(2)) / 2)", 1e-6,
     ),
     Discrepancy(
+        "jax._src.scipy.special.sici", "inaccurate",
+        "si'(x) is made as sinc(x / pi), whose argument is divided by pi and multiplied by it again. Compiled, XLA folds "
+        "the two and the loss is gone; operation by operation it is there.",
+        """\
+import jax, jax.numpy as jnp
+from jax.scipy.special import sici
+with jax.disable_jit():
+    rule = jax.grad(lambda x: sici(x)[0])(jnp.float32(63088.6953125))""",
+        "mp.sin(mp.mpf('63088.6953125')) / mp.mpf('63088.6953125')", 1e-4,
+    ),
+    Discrepancy(
+        "jax._src.third_party.scipy.special.fresnel", "wrong",
+        "C'(x) = cos(pi x²/2) is made with a branch that is the constant 0 at its root. The value is right there; its "
+        "slope, the second derivative, is 0 and not -pi.",
+        """\
+import jax
+from jax.scipy.special import fresnel
+rule = jax.grad(jax.grad(lambda x: fresnel(x)[1]))(1.0)""",
+        "-mp.pi", 0.5,
+    ),
+    Discrepancy(
         "jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_kernel._attention_reference_custom", "wrong",
         "In a row whose every key is masked the rule recomputes exp(logits - logsumexp) = 1 at -1e30, not 1/2; "
         "the sum of the value gradients is then the number of keys. A reference for tests, private.",

@@ -232,3 +232,17 @@ def test_a_large_decomposition_is_looked_at_where_it_differs_exactly():
     assert same.finding == "agrees" and np.isnan(same.truth[0]).all()
     other = examined(lambda A: inverse(A, 1 + 1e-6), log_determinant, {"n": 48}, A, wrt="A")
     assert other.finding == "wrong" and np.isfinite(other.truth[0]).sum() == 1
+
+
+@pytest.mark.parametrize("x", [5e68, 3e120])
+def test_a_period_far_below_the_first_steps(x):
+    """Where two sides agree and the quotients do not, these are taken once more with far smaller steps."""
+
+    def chirp(x: N) -> Scalar:
+        return jnp.sum(jnp.sin(x * x) / x)
+
+    def by_hand(x, wrong=1):
+        return 2 * wrong * jnp.cos(x * x) - jnp.sin(x * x) / x**2
+
+    assert examined(by_hand, chirp, {"n": 1}, np.array([x])).finding == "agrees"
+    assert examined(lambda x: by_hand(x, 1.01), chirp, {"n": 1}, np.array([x])).finding == "wrong"

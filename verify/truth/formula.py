@@ -26,6 +26,7 @@ from verify.truth.oracle import BITS, Oracle, magnitude, to_floats
 from verify.truth.sides import NO_FORM, Sides, sides_of
 
 LADDER = (BITS, 4 * BITS)
+FAR_OUT = 2.0**40
 LARGEST_EXACT = 60_000
 """Entries beyond which exact arithmetic takes too long and extended precision stands in."""
 
@@ -74,11 +75,21 @@ def examine(
             except NO_FORM as error:
                 note = f"no oracle: {type(error).__name__}: {error}"
                 continue
-            if found.finding != "undecided" or bits == LADDER[-1] or width is not None:
+            if width is not None or bits == LADDER[-1] or found.finding == "agrees":
+                return found
+            if found.finding != "undecided" and not _turns_fast(found, case):
                 return found
     finally:
         ctx.prec = before
     return found or _blank(hand, reference, "undecided", note)
+
+
+def _turns_fast(found: Examined, case: Case) -> bool:
+    """Whether the primal may turn within a step, and the quotients mean nothing: far out, as sin(x²) does at 1e68; or
+    where both sides agree against them."""
+    if any((np.abs(as_wide(v)) > FAR_OUT).any() for v in case.values if v.dtype.kind not in "iub"):
+        return True
+    return found.both and not differs(*(side[found.leaf][found.entry] for side in (found.hand, found.reference))).any()
 
 
 def _blank(hand: Any, reference: Any, finding: Finding, note: str = "") -> Examined:

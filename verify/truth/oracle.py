@@ -25,7 +25,7 @@ from verify.tracing.trace import Traced
 BITS = 512
 """Working precision; what cannot be decided there is tried again with four times as many."""
 COARSE, FINE = 70, 100
-"""Binary exponents of the two steps, relative to the scale of the input."""
+"""Binary exponents of the two steps, relative to the scale of the input; more by half of the bits beyond ``BITS``."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,9 @@ class Oracle:
         return np.minimum(x, 1.0) if self.exact else x
 
     def _step(self, scale: float, bits: int) -> Any:
-        return arb(scale) * arb(2) ** -bits if self.exact else self.width.type(scale * 2.0**-bits)
+        if self.bits is None:
+            return self.width.type(scale * 2.0**-bits)
+        return arb(scale) * arb(2) ** -(bits + (self.bits - BITS) // 2)
 
     def _along(self, line: Callable[[Any], np.ndarray], scale: float, contracted: bool) -> Truth:
         return self._along_exact(line, scale) if self.exact else self._along_extended(line, scale)

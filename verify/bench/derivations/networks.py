@@ -35,6 +35,7 @@ LARGE = {
     "4 layers of 256, N = 2048": ((256,) * 5, 2048),
     "6 layers of 384, N = 2048": ((384,) * 7, 2048),
 }
+WIDTHS = (64, 128, 256, 512)
 ACTIVATIONS, LOSSES = ("relu", "tanh", "gelu"), ("squared_error", "softmax_cross_entropy")
 
 
@@ -103,8 +104,8 @@ def _loss_in_chunks(params: Any, x: Any, y: Any, activations: Any, loss: str, ro
 
 def norms(seed: int, quick: bool) -> Iterator[Comparison]:
     """Against the same trick handed to ``jax.grad``: differentiate in a zero added to every ``z``, which gives δ."""
-    for activation in ACTIVATIONS[: 1 if quick else None]:
-        size = ((64, 32, 10), 16) if quick else ((128, 128, 128, 10), 1024)
+    sizes = [((64, 32, 10), 16)] if quick else [((width, width, width, 10), 1024) for width in WIDTHS]
+    for size, activation in product(sizes, ACTIVATIONS[: 1 if quick else None]):
         arguments, sigmas = _problem(size, activation, seed)
         how = {"activations": sigmas, "loss": "softmax_cross_entropy"}
         ways = [

@@ -22,12 +22,14 @@ WHY = {
     "backpropagate": "XLA finds the same program; `z` is not kept where the slope can be had from `a`.",
     "recompute": "Columns are taken some at a time. Value and gradient of a few columns are made together, so that "
     "nothing is computed twice; `jax.grad` of a loss written in chunks runs each of them forward again.",
-    "norms": "One example's gradient is an outer product, whose norm is the product of two. Whoever knows that can "
-    "get δ from `jax.grad`, too.",
+    "norms": "One example's gradient is an outer product, whose norm is the product of two. Up to width 128 XLA makes "
+    "each entry of that product and its square in one pass; beyond, it stores them. Whoever knows the trick can get δ "
+    "from `jax.grad`, too.",
     "curvature": "For insight: `jax.jvp` of `jax.grad` is the R-operator.",
     "ridge": "The loss sees the data through three products only. The gain is theirs: `jax.grad` of the loss written "
     "with them has it, too.",
-    "closed form": "One factorisation for every new λ, and no pass over the data; beside scikit-learn.",
+    "closed form": "In the eigenvectors of `X Xᵀ`, found once, every new λ costs one product, and no pass over the data; beside "
+    "scikit-learn.",
     "cross-entropy": "The gradient of a chunk is made with its value, so that its logits are made once; `jax.grad` of "
     "a loss written in chunks makes them twice.",
 }
@@ -119,17 +121,16 @@ def reached(part: str, some: Sequence[Comparison]) -> list[str]:
             _goal("largest ratio of memory", max(memories, default=None), 0.5),
         ]
     if part == "norms":
-        return [
-            _goal("largest ratio of time", max(t for t in times if t), 1 / 4.5),
-            _goal("largest ratio of memory", max(memories, default=None), 0.75),
-        ]
+        goals = [_goal(f"{c.case}, time", c.time(), 1 / 4.5) for c in some]
+        return [*goals, _goal("largest ratio of memory", max(memories, default=None), 0.75)]
     if part == "cross-entropy":
         return [_goal("time", times[0], 1.0), _goal("memory", max(memories, default=None), 0.12)]
     if part == "ridge":
         limits = {"a gradient": 1 / 450, "the statistics": 2.0}
         return [_goal(f"{c.case}, time", c.time(), limit) for c in some for k, limit in limits.items() if k in c.case]
     if part == "closed form":
-        goals = [_goal(f"{c.case}, time", c.time(), 1 / 500 if "another" in c.case else 1.0) for c in some]
+        wanted = [(c, 1 / 500 if "another" in c.case else 1.0) for c in some if "once" not in c.case]
+        goals = [_goal(f"{c.case}, time", c.time(), most) for c, most in wanted]
         gaps = [c.facts["largest relative difference"] for c in some if "largest relative difference" in c.facts]
         return [*goals, *(_goal("largest relative difference of the solutions", float(g), 1e-8) for g in gaps)]
     return []

@@ -95,8 +95,15 @@ def closed_form(seed: int, quick: bool) -> Iterator[Comparison]:
         ways = [Candidate(HAND, "ridge_solution", ridge_solution, (X, Y, lam)), sklearn]
         yield compare("closed form", case, ways, seconds, **facts)
         stats = jax.jit(RidgeStatistics.of)(X, Y)
-        again = Candidate(HAND, "RidgeStatistics.solution", lambda s, lam: s.solution(lam), (stats, lam))
+        spectrum = jax.jit(RidgeStatistics.spectrum)(stats)
+        again = Candidate(HAND, "RidgeSpectrum.solution", lambda s, lam: s.solution(lam), (spectrum, lam))
         yield compare("closed form", f"another lam, {case}", [again, sklearn], seconds)
+        ways = [
+            Candidate(HAND, "RidgeStatistics.spectrum", RidgeStatistics.spectrum, (stats,)),
+            Candidate(BEST, "RidgeStatistics.solution", lambda s, lam: s.solution(lam), (stats, lam)),
+            sklearn,
+        ]
+        yield compare("closed form", f"once for all lam, {case}", ways, seconds)
 
 
 PARTS = {"ridge": statistics, "closed form": closed_form}
