@@ -58,12 +58,16 @@ def _groups(found: Derivations) -> Iterator[tuple[str, list[Comparison]]]:
     """Networks are means over sizes, activations and losses; what stands alone is itself."""
     labels = {
         "backpropagate": "`backpropagate`", "recompute": "`backpropagate(recompute=True)`, large networks",
-        "norms": "`per_example_gradient_norms`", "cross-entropy": "`linear_softmax_cross_entropy`",
+        "cross-entropy": "`linear_softmax_cross_entropy`",
     }  # fmt: skip
     for part in TITLES:
         some = found.of(part)
         if part in labels and some:
             yield f"{labels[part]} ({len(some)})" if len(some) > 1 else labels[part], some
+        elif part == "norms":
+            for width in dict.fromkeys(c.case.partition("-")[0] for c in some):
+                those = [c for c in some if c.case.startswith(f"{width}-")]
+                yield f"`per_example_gradient_norms`, width {width} ({len(those)})", those
         elif part == "curvature":
             for product in ("Hessian", "Gauss-Newton"):
                 if those := [c for c in some if c.case.startswith(product)]:
