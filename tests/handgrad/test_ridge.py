@@ -93,5 +93,5 @@ def test_many_columns_have_the_same_gradient():
 def test_the_spectrum_has_the_solution_for_every_penalty(n, N):
     _, X, Y, _ = problem(n=n, N=N)
     spectrum = jax.jit(RidgeStatistics.spectrum)(RidgeStatistics.of(X, Y))
-    for lam in (0.01, 1.0, 100.0):
-        np.testing.assert_allclose(spectrum.solution(jnp.asarray(lam)), ridge_solution(X, Y, jnp.asarray(lam)), rtol=1e-9)
+    for lam in map(jnp.asarray, (0.01, 1.0, 100.0)):
+        np.testing.assert_allclose(spectrum.solution(lam), ridge_solution(X, Y, lam), rtol=1e-9)

@@ -97,8 +97,8 @@ rule = jax.grad(log_ndtr)(-1e6)""",
     ),
     Discrepancy(
         "jax._src.scipy.special.sici", "inaccurate",
-        "si'(x) is made as sinc(x / pi), whose argument is divided by pi and multiplied by it again. Compiled, XLA folds "
-        "the two and the loss is gone; operation by operation it is there.",
+        "si'(x) is made as sinc(x / pi), whose argument is divided by pi and multiplied by it again. Compiled, XLA "
+        "folds the two and the loss is gone; operation by operation it is there.",
         """\
 import jax, jax.numpy as jnp
 from jax.scipy.special import sici

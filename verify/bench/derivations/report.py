@@ -28,8 +28,8 @@ WHY = {
     "curvature": "For insight: `jax.jvp` of `jax.grad` is the R-operator.",
     "ridge": "The loss sees the data through three products only. The gain is theirs: `jax.grad` of the loss written "
     "with them has it, too.",
-    "closed form": "In the eigenvectors of `X Xᵀ`, found once, every new λ costs one product, and no pass over the data; beside "
-    "scikit-learn.",
+    "closed form": "In the eigenvectors of `X Xᵀ`, found once, every new λ costs one product, and no pass over the "
+    "data; beside scikit-learn.",
     "cross-entropy": "The gradient of a chunk is made with its value, so that its logits are made once; `jax.grad` of "
     "a loss written in chunks makes them twice.",
 }
