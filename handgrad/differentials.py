@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from handgrad.claims import at_most, equal_to, gradient_of, hvp_of, jvp_of, vjp_of
+from handgrad.matrices import matmul
 
 __all__ = [
     "frobenius_norm",
@@ -45,13 +46,13 @@ def trace_inner(A: Float[Array, "m n"], B: Float[Array, "m n"]) -> Float[Array, 
 @equal_to(trace_inner)
 def trace_inner_as_trace(A: Float[Array, "m n"], B: Float[Array, "m n"]) -> Float[Array, ""]:
     """The definition, ``tr(Aᵀ B)``."""
-    return jnp.trace(A.T @ B)
+    return jnp.trace(matmul(A.T, B))
 
 
 @equal_to(trace_inner)
 def trace_inner_cyclic(A: Float[Array, "m n"], B: Float[Array, "m n"]) -> Float[Array, ""]:
     """The trace is cyclic: ``tr(Aᵀ B) = tr(B Aᵀ)``."""
-    return jnp.trace(B @ A.T)
+    return jnp.trace(matmul(B, A.T))
 
 
 @jvp_of(trace_inner, wrt=("A", "B"))

@@ -45,11 +45,9 @@ def deviation(s: Float[Array, "*shape"], u: Float[Array, "*shape"], axis: int = 
     """``u - ⟨s, u⟩`` for probabilities ``s``: how far each entry is above the mean under ``s``.
 
     A shift of ``u`` changes nothing. Where ``s`` is almost one-hot, ``u`` is measured from its value at the
-    largest entry, so that the difference keeps its digits.
+    entry that has more than half, so that the difference keeps its digits.
     """
-    largest = jnp.argmax(s, axis, keepdims=True)
-    dominant = jnp.take_along_axis(s, largest, axis) > 0.5
-    u = u - jnp.where(dominant, jnp.take_along_axis(u, largest, axis), 0)
+    u = u - jnp.sum(jnp.where(s > 0.5, u, 0), axis, keepdims=True)
     return u - jnp.sum(s * u, axis, keepdims=True)
 
 

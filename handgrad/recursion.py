@@ -71,7 +71,7 @@ def _not_before(g: Array, start: Array) -> Array:
     Nothing is below -inf, so 0 is added; ``jax.lax.optimization_barrier`` would say so too, but the CPU
     compiler drops it.
     """
-    return start + (g[:1, :1] < -jnp.inf).astype(start.dtype)
+    return start + (g[:1] < -jnp.inf).astype(start.dtype)  # a whole row: columns may lie on many devices
 
 
 def rounds_of(x: Float[Array, "n N"]) -> int:

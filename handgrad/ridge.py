@@ -183,7 +183,7 @@ def transposed_then_regularised(X: Float[Array, "n N"], lam: Float[Array, ""]) -
 @equal_to(transposed_then_regularised)
 def push_through(X: Features, lam: Float[Array, ""]) -> Float[Array, "N n"]:
     """``(Xᵀ X + λ I) Xᵀ``: hence also ``W* = Y (Xᵀ X + λ I)⁻¹ Xᵀ``, cheaper for fewer points than features."""
-    return _regularised(X.T @ X, lam) @ X.T
+    return matmul(_regularised(matmul(X.T, X), lam), X.T)
 
 
 @at_most(ridge_loss, dtypes=("float64", "float32"))

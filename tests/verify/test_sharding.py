@@ -22,8 +22,11 @@ if PROCESSES > 1:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"localhost:{os.environ['PORT']}", PROCESSES, MINE)
 
+from handgrad.backpropagation import backpropagate_recomputed
+from handgrad.differentials import trace_inner_cyclic
 from handgrad.layers import layer_vjp
-from handgrad.ridge import ridge_gradient, ridge_loss
+from handgrad.normalisation import logsumexp_hessian_product
+from handgrad.ridge import push_through, ridge_gradient, ridge_loss
 from verify import verify
 
 
@@ -51,7 +54,8 @@ def told(outcome):
 how = {"cases": 24, "dtypes": ("float32",)}
 found = {"devices": len(jax.devices()), "ridge": told(verify(ridge_gradient, ridge_loss, wrt="W", **how))}
 if PROCESSES == 1:
-    found["layer"] = told(verify(layer_vjp, **how))
+    for hand in (layer_vjp, backpropagate_recomputed, push_through, trace_inner_cyclic, logsumexp_hessian_product):
+        found[hand.__name__] = told(verify(hand, **how))
     found["naive"] = told(verify(naive, loss, wrt="W", **how))
     found["forgets"] = told(verify(forgets_to_sum, loss, wrt="W", **how))
 print(json.dumps(found))
@@ -80,12 +84,17 @@ def alone():
     return answer(started(1, 0, 8))
 
 
-def test_a_batch_over_eight_devices_gives_the_same(alone):
+SAME = (
+    "ridge", "layer_vjp", "backpropagate_recomputed", "push_through", "trace_inner_cyclic", "logsumexp_hessian_product",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_batch_over_eight_devices_gives_the_same(alone, name):
     assert alone["devices"] == 8
-    for name in ("ridge", "layer"):
-        cells = alone[name]["cells"]
-        assert {mode: c[0] for mode, c in cells.items()} == {"sharded": "agrees", "sharded_explicit": "agrees"}
-        assert alone[name]["verdict"] == "agrees" and all(0 <= c[2] < 1e-3 for c in cells.values())
+    cells = alone[name]["cells"]
+    assert {mode: c[0] for mode, c in cells.items()} == {"sharded": "agrees", "sharded_explicit": "agrees"}
+    assert alone[name]["verdict"] == "agrees" and all(0 <= c[2] < 1e-3 for c in cells.values())
 
 
 def test_what_explicit_axes_refuse_is_told_and_no_mistake(alone):
