@@ -246,3 +246,18 @@ def test_a_period_far_below_the_first_steps(x):
 
     assert examined(by_hand, chirp, {"n": 1}, np.array([x])).finding == "agrees"
     assert examined(lambda x: by_hand(x, 1.01), chirp, {"n": 1}, np.array([x])).finding == "wrong"
+
+
+@pytest.mark.parametrize(("mistake", "finding"), [(0.0, "undecided"), (100.0, "wrong")])
+def test_without_exact_arithmetic_a_rounding_of_the_largest_number_says_nothing(mistake, finding):
+    def one() -> Scalar:
+        return jnp.linalg.eigh(jnp.eye(2))[0][0]  # has no exact form
+
+    def cancels(x: N) -> N:
+        return one() * jnp.stack([x[0], (x[0] + x[1]) - x[0]])
+
+    def by_hand(x):
+        return one() * jnp.stack([x[0], x[1] + mistake])
+
+    found = examined(by_hand, cancels, {"n": 2}, np.array([1e16, 1.5]), relation="equal_to", wrt=None)
+    assert (found.finding, found.exact) == (finding, False)

@@ -55,8 +55,9 @@ def _is_finite_when_wider(sides: Sides, entry: Entry) -> bool:
 
 
 def _survives_the_ladder(sides: Sides, entry: Entry, gap: float) -> bool:
-    """Without exact arithmetic: a difference is real if extended precision does not shrink it."""
-    if entry.error > gap / 8:
+    """Without exact arithmetic: a difference is real if extended precision does not shrink it; what a rounding of the
+    largest number here would make of it says nothing."""
+    if entry.error > gap / 8 or gap <= np.finfo(sides.width).eps * sides.largest:
         return False
     if sides.traced.engine == "jax" or sides.width == np.float64:
         return gap > 2.0**-20 * abs(complex(entry.value))
