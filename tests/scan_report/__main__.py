@@ -18,9 +18,8 @@ HEAD = """\
 docstring, trial calls, and the registry, which holds shapes and domains only (in brackets: without it). A verdict here
 is on the rule against its own primal, by the letter; what is meant by its authors is said below. All packages were
 scanned at one commit with `--backend numpy --dtype float64,float32 --seed 0 --cases 120`, without the registry
-`--no-registry --cases 48` (jax 24).
-Where the primal is an approximation (it repeats something
-until it is good enough, or its pieces do not quite meet) a rule is not told for what the primal itself is off.
+`--no-registry --cases 48` (jax 24). Where the primal is an approximation (it repeats something until it is good enough,
+or its pieces do not quite meet) a rule is not told for what the primal itself is off.
 
 """
 
@@ -64,7 +63,7 @@ def table(records: list[Record]) -> str:
         if c.cases == 0 or c.verdict == "unresolved"
     ]
     cut = [f"The scan of {p} was cut off after {len(r.claims)} rules." for p, r in full.items() if _is_cut_off(r)]
-    return "\n".join([*rows, "", f"Seed {records[0].seed}. {' '.join(cut)} Not judged:", "", *left, ""])
+    return "\n".join([*rows, "", " ".join([f"Seed {records[0].seed}.", *cut, "Not judged:"]), "", *left, ""])
 
 
 def _is_cut_off(record: Record) -> bool:
