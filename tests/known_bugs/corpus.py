@@ -69,7 +69,7 @@ ACCEPTED_KINDS = {
     "G": ("region", "singular", "entries", "sign"),
     "H": ("singular", "region"),
     "I": ("precision", "overflow", "region", "singular"),
-    "J": ("entries", "region", "wrong_argument", "missing_term", "extra_term", "dimension"),
+    "J": ("entries", "region", "wrong_argument", "missing_term", "extra_term", "dimension", "factor"),
     "K": ("conjugate",),
     "L": ("missing_term", "sign", "factor", "wrong_argument", "singular", "region", "extra_term"),
     "M": ("nondeterministic", "entries", "dimension"),
