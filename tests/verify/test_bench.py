@@ -386,7 +386,7 @@ def test_a_damaged_record_is_one_message(tmp_path, content, message):
 
 def test_what_is_published_is_what_its_record_says():
     bench = read_bench(PUBLISHED / "bench.json")
-    assert bench.argv == ("verify", "bench", "-o", "reports/published/bench") and not bench.quick
+    assert bench.argv[:4] == ("verify", "bench", "-o", "reports/published/bench") and not bench.quick
     assert (PUBLISHED / "report.md").read_text("utf-8") == report(bench)
     assert (PUBLISHED / "sizes.svg").read_text("utf-8") == sizes_plot(bench)
     assert (PUBLISHED / "claims.svg").read_text("utf-8") == claims_plot(bench)

@@ -27,6 +27,7 @@ from verify.truth.sides import NO_FORM, Sides, sides_of
 
 LADDER = (BITS, 4 * BITS)
 FAR_OUT = 2.0**40
+"""Beyond, a finding other than ``agrees`` is confirmed with more bits, and far smaller steps."""
 LARGEST_EXACT = 60_000
 """Entries beyond which exact arithmetic takes too long and extended precision stands in."""
 
