@@ -6,8 +6,11 @@ import errno
 import importlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from verify.options import BadUsage, did_you_mean
 
@@ -36,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        with _termination_interrupts():
+            code = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # `verify list | head`
@@ -46,6 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         message, code = explained(error)
         print(f"verify: {message}", file=sys.stderr)
         return code
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """SIGTERM, as a scheduler sends it, ends a command as Ctrl-C does: with what was recorded, and without workers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _dispatch(argv: list[str]) -> int:

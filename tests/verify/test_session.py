@@ -184,14 +184,15 @@ def test_killed_and_resumed(folder):
     assert resumed == straight
 
 
-def test_interrupted(folder):
-    """Ctrl-C: exit code 2, what was judged is shown, and no worker is left."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(folder, how):
+    """Ctrl-C, or a scheduler: exit code 2, what was judged is shown, and no worker is left."""
     endless = (CLAIMS + SLOW).replace("sleep(0.7)", "sleep(60)")  # so that it is still at work, however late we look
     (folder / "slow.py").write_text(endless)
     process = started(folder, "run", "slow.py", *FEW)
     wait_for(lambda: recorded(folder) >= 1)
     workers = children_of(process.pid)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2 and "verify: interrupted\n" in err and "Traceback" not in out + err
     assert re.search(r"^\d claims?: ", out, re.MULTILINE)
