@@ -163,7 +163,7 @@ def _autograd(function: Function, mistake: float) -> Check:
         return lambda cotangent: form.pullback(cotangent, *arguments, mistake=mistake)
 
     defvjp_argnums(rule, vjp_maker)
-    checked = check_grads(rule, which, modes=["rev"], order=1)
+    checked: Any = check_grads(rule, which, modes=["rev"], order=1)
 
     def check(values: Arrays) -> bool:
         return _passes(lambda: checked(*_split(function, values)), AssertionError)
