@@ -46,13 +46,14 @@ def matmul(A: Float[Array, "m k"], B: Float[Array, "k n"]) -> Float[Array, "m n"
 
     On a mesh with Explicit axes, where JAX wants to be told the sharding of a product over an axis that is
     spread over devices (the columns of a data set), the rows of the result lie as those of ``A``, its
-    columns as those of ``B``, unless both lie on the same devices.
+    columns as those of ``B``; where both would lie on the same devices, all of it is on each.
     """
     left, right = (jax.typeof(factor).sharding.spec for factor in (A, B))
-    if left[1] is None and right[0] is None and (left[0] is None or left[0] not in right[1:]):
+    lying = (left[0], *right[1:])
+    clash = left[0] is not None and left[0] in right[1:]
+    if left[1] is None and right[0] is None and not clash:
         return A @ B
-    columns = (None if axis == left[0] else axis for axis in right[1:])
-    return jnp.matmul(A, B, out_sharding=PartitionSpec(left[0], *columns))
+    return jnp.matmul(A, B, out_sharding=PartitionSpec(*(None if clash else axis for axis in lying)))
 
 
 @jvp_of(matmul, wrt=("A", "B"))

@@ -23,7 +23,7 @@ if PROCESSES > 1:
     jax.distributed.initialize(f"localhost:{os.environ['PORT']}", PROCESSES, MINE)
 
 from handgrad.backpropagation import backpropagate_recomputed
-from handgrad.differentials import trace_inner_cyclic
+from handgrad.differentials import trace_inner_as_trace, trace_inner_cyclic
 from handgrad.layers import layer_vjp
 from handgrad.normalisation import logsumexp_hessian_product
 from handgrad.ridge import push_through, ridge_gradient, ridge_loss
@@ -54,7 +54,8 @@ def told(outcome):
 how = {"cases": 24, "dtypes": ("float32",)}
 found = {"devices": len(jax.devices()), "ridge": told(verify(ridge_gradient, ridge_loss, wrt="W", **how))}
 if PROCESSES == 1:
-    for hand in (layer_vjp, backpropagate_recomputed, push_through, trace_inner_cyclic, logsumexp_hessian_product):
+    traces = trace_inner_as_trace, trace_inner_cyclic
+    for hand in (layer_vjp, backpropagate_recomputed, push_through, *traces, logsumexp_hessian_product):
         found[hand.__name__] = told(verify(hand, **how))
     found["naive"] = told(verify(naive, loss, wrt="W", **how))
     found["forgets"] = told(verify(forgets_to_sum, loss, wrt="W", **how))
@@ -85,7 +86,8 @@ def alone():
 
 
 SAME = (
-    "ridge", "layer_vjp", "backpropagate_recomputed", "push_through", "trace_inner_cyclic", "logsumexp_hessian_product",
+    "ridge", "layer_vjp", "backpropagate_recomputed", "push_through", "trace_inner_as_trace", "trace_inner_cyclic",
+    "logsumexp_hessian_product",
 )  # fmt: skip
 
 
