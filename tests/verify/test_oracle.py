@@ -7,6 +7,7 @@ from jaxtyping import Array, Complex, Float
 
 from tests.verify.judging import at, engine_of
 from verify.api import claim_of
+from verify.truth.coarse import Coarse
 from verify.truth.oracle import BITS, Oracle
 
 N = Float[Array, "n"]
@@ -53,6 +54,17 @@ def test_known_derivatives(name, bits):
     found = oracle(reference, [x], bits=bits).entry(0, (0,))
     np.testing.assert_allclose(found.value, derivative, rtol=1e-14, atol=1e-59)
     assert not found.kink and found.error <= 1e-15 * abs(derivative) + 1e-40
+
+
+@pytest.mark.parametrize("bits", [BITS, 4 * BITS])
+def test_coarse_steps_stay_coarse_with_more_bits(bits):
+    """They are to see over the tread of a staircase, whatever the precision."""
+
+    def stairs(x: N) -> Scalar:
+        return jnp.sum(jnp.round(x * 2**20) / 2**20)
+
+    steps = Coarse(oracle(stairs, [1.5], bits=bits), rung=0, relative=False)
+    np.testing.assert_allclose(steps.entry(0, (0,)).value, 1.0, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["square", "exp", "log", "sqrt", "abs", "where"])

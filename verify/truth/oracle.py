@@ -141,11 +141,11 @@ class Oracle:
             return (up - down) / (2 * step)
 
         spot, along_tangents = self._direction({leaf: unit}), self._direction(directions)
-        inner = self._step(self._scale(directions), FINE if self.exact else 14)
-        found = self._along(lambda t: slope(t, inner), x, contracted=True)
         if not self.exact:
-            return found
-        coarse = self._step(self._scale(directions), COARSE)
+            inner = self._step(self._scale(directions), 14)
+            return self._along(lambda t: slope(t, inner), x, contracted=True)
+        coarse, fine = self._steps(self._scale(directions))
+        found = self._along(lambda t: slope(t, fine), x, contracted=True)
         other = self._along(lambda t: slope(t, coarse), x, contracted=True)
         along = self._along(self._moving(directions), self._scale(directions), contracted=True)
         error = found.error + np.abs(found.value - other.value)
@@ -230,9 +230,13 @@ class Oracle:
         return np.minimum(x, 1.0) if self.exact else x
 
     def _step(self, scale: float, bits: int) -> Any:
-        if self.bits is None:
-            return self.width.type(scale * 2.0**-bits)
-        return arb(scale) * arb(2) ** -(bits + (self.bits - BITS) // 2)
+        return arb(scale) * arb(2) ** -bits if self.exact else self.width.type(scale * 2.0**-bits)
+
+    def _steps(self, scale: float) -> tuple[Any, Any]:
+        """The two steps, coarse and fine, of exact arithmetic."""
+        assert self.bits is not None
+        further = (self.bits - BITS) // 2
+        return self._step(scale, COARSE + further), self._step(scale, FINE + further)
 
     def _along(self, line: Callable[[Any], np.ndarray], scale: float, contracted: bool) -> Truth:
         return self._along_exact(line, scale) if self.exact else self._along_extended(line, scale)
@@ -242,7 +246,7 @@ class Oracle:
         assert self.bits is not None
         ctx.prec = self.bits
         try:
-            coarse, fine = self._step(scale, COARSE), self._step(scale, FINE)
+            coarse, fine = self._steps(scale)
             middle = line(arb(0))
             sides = {}
             for step in (coarse, fine):
