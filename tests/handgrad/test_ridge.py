@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handgrad.ridge import COLUMNS, RidgeStatistics, products, ridge_gradient, ridge_loss, ridge_solution
+from handgrad.ridge import RidgeStatistics, ridge_gradient, ridge_loss, ridge_solution
+from handgrad.ridge_statistics import COLUMNS, products
 
 
 def problem(m=2, n=3, N=7, seed=0):
