@@ -16,8 +16,9 @@ from verify.api import claim_of
 from verify.hypotheses.diagnosis import Context, diagnose
 from verify.hypotheses.intermediates import local_names, split
 from verify.hypotheses.program_edits import changes
+from verify.hypotheses.quantities import Quantity
 from verify.hypotheses.recognised import variants
-from verify.hypotheses.scale import Quantity, Scale, remainder_name, scale_text
+from verify.hypotheses.scale import Scale, remainder_name, scale_text
 from verify.hypotheses.structure import shape_name
 
 Vector = Float[Array, "n"]
