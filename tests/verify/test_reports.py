@@ -75,6 +75,19 @@ def test_the_summary_line(claims, wanted):
     assert summary_line(record(*claims)).startswith(wanted)
 
 
+@pytest.mark.parametrize(
+    ("expected", "wanted"),
+    [
+        (("wrong", "wrong"), "2 wrong as expected<"),
+        (("wrong", None), "2 wrong, 1 as expected<"),
+        ((None, None), "2 wrong<"),
+    ],
+)
+def test_the_page_does_not_count_what_is_expected_as_a_failure(expected, wanted):
+    page = html_report(record(*(claim("wrong", expected=e) for e in expected)))
+    assert wanted in page
+
+
 def test_durations():
     assert [duration(s) for s in (0, 0.05, 3.14, 59.97, 125)] == [
         "0.00 s",
