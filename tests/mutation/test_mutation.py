@@ -100,13 +100,14 @@ def test_a_draw_is_spread_and_keeps_to_eligible_lines():
 
 
 def test_the_sides_of_a_claim_execute_their_own_lines():
-    from handgrad import registered_claims, ridge
+    from handgrad import registered_claims, ridge, ridge_statistics
 
-    claim = next(c for c in registered_claims("handgrad.ridge") if c.name == "ridge_solution_vjp")
+    claim = next(c for c in registered_claims(ridge.__name__) if c.name == "ridge_solution_vjp")
     hand, reference = sides(claim)
     last = claim.hand.__code__.co_firstlineno + 6
     assert ("handgrad.ridge", last) in hand and ("handgrad.ridge", last) not in reference
-    assert ("handgrad.ridge", ridge._right_divide.__code__.co_firstlineno + 2) in hand & reference
+    line = ridge_statistics.right_divide.__code__.co_firstlineno + 2
+    assert ("handgrad.ridge_statistics", line) in hand & reference
 
 
 def test_the_evaluator_keeps_the_digits_that_float64_loses():
