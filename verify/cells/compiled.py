@@ -65,12 +65,12 @@ class CompiledCell:
         self.engine, self.backend, self.dtype, self.mode, self.precision = engine, backend, dtype, mode, precision
         self.device = jax.local_devices(backend=backend)[0]
         self._spread: Spread | None = None
-        self._compiled: Any = None
+        self._compiled: list[Any] = []
         self._batch = 1
 
     @property
     def prepared(self) -> bool:
-        return self._compiled is not None
+        return bool(self._compiled)
 
     def trials(self) -> Trials:
         """Cases of one shape: the first is the engine's own, the others are drawn at its sizes."""
@@ -86,7 +86,12 @@ class CompiledCell:
         return trials_of(engine.draws, engine.traced(first.structure, self.dtype, first.dims), first, most)
 
     def prepare(self, trials: Trials, which: Sequence[str] = BOTH) -> None:
-        """Compiles one side, or both together, for the sizes and structure of a case."""
+        """Has one side, or both together, compiled for the sizes and structure of a case, instead of what was."""
+        self._compiled = []
+        self.add(trials, which)
+
+    def add(self, trials: Trials, which: Sequence[str]) -> None:
+        """The same for another side, besides: its results follow."""
         function: Any = as_function(self.engine, trials.first, self.dtype, which)
         if self.mode in SHARDED:
             self._spread = Spread(self.engine, trials.first, self._devices(), SHARDED[self.mode])
@@ -94,23 +99,27 @@ class CompiledCell:
             function = jax.jit(function)
         elif self.mode == "vmap":
             function = jax.jit(jax.vmap(function))
-        self._compiled, self._batch = function, trials.count
+        self._compiled.append(function)
+        self._batch = trials.count
 
     def compile_in(self, threads: Executor, trials: Trials) -> None:
         """Traces what was prepared, here, and has it compiled meanwhile; ``evaluate`` waits for that."""
         with self._settings():
             arguments = trials.flat if self.mode == "vmap" else self._one(trials, 0)
-            lowered = self._compiled.lower(*arguments)
-        compiled: Future[Any] = threads.submit(lowered.compile)
-        self._compiled = lambda *flat: compiled.result()(*flat)
+            lowered = [function.lower(*arguments) for function in self._compiled]
+        compiled: list[Future[Any]] = [threads.submit(program.compile) for program in lowered]
+        self._compiled = [_awaited(program) for program in compiled]
 
     def evaluate(self, trials: Trials) -> list[Arrays]:
         """What was compiled, at every trial, as float64 arrays stacked along the first axis."""
         with self._settings():
             if self.mode == "vmap":
-                return [_wide(leaves) for leaves in self._compiled(*trials.flat)]
-            runs = [[_wide(leaves) for leaves in self._compiled(*self._one(trials, k))] for k in range(trials.count)]
+                return self._run(trials.flat)
+            runs = [self._run(self._one(trials, k)) for k in range(trials.count)]
         return [tuple(np.stack(leaf) for leaf in zip(*side, strict=True)) for side in zip(*runs, strict=True)]
+
+    def _run(self, flat: Sequence[Any]) -> list[Arrays]:
+        return [_wide(leaves) for compiled in self._compiled for leaves in compiled(*flat)]
 
     @contextmanager
     def _settings(self) -> Iterator[None]:
@@ -123,7 +132,7 @@ class CompiledCell:
 
     def _one(self, trials: Trials, number: int) -> Sequence[Any]:
         arrays = [v[number] for v in trials.flat]
-        return [jnp.asarray(a) for a in arrays] if self._spread is None else self._spread.placed(arrays)
+        return jax.device_put(arrays) if self._spread is None else self._spread.placed(arrays)
 
     def both(self, cases: Sequence[Case]) -> list[tuple[Arrays, Arrays]]:
         """Hand and reference at some cases of one shape, which under vmap are parts of one batch."""
@@ -134,6 +143,10 @@ class CompiledCell:
     def _both(self, trials: Trials) -> list[tuple[Arrays, Arrays]]:
         hand, reference = self.evaluate(trials)
         return list(zip(_rows(hand, trials.count), _rows(reference, trials.count), strict=True))
+
+
+def _awaited(compiled: Future[Any]) -> Callable[..., Any]:
+    return lambda *flat: compiled.result()(*flat)
 
 
 def _wide(leaves: Sequence[Any]) -> Arrays:
@@ -219,7 +232,7 @@ def _depth(engine: Engine, plan: Planned, how: str | None) -> Depth:
         if not fine.all():
             if which != BOTH:
                 try:
-                    cell.prepare(trials)
+                    cell.add(trials, [side for side in BOTH if side not in which])
                     results = cell.evaluate(trials)
                 except Exception as error:  # the reference's: the hand-written side has run
                     return _raised(cell, trials, error)

@@ -15,9 +15,11 @@ from verify.programs.program import Undecided, Untranslatable
 from verify.tracing.engine import Engine
 from verify.truth.formula import Examined, examine
 
-MOST_COMPARED = 400
-"""Cases that differ in float64 and are looked at in extended precision."""
-MOST_EXAMINED = 48
+MOST_COMPARED, FEW_COMPARED = 400, 100
+"""Cases that differ in float64 and are looked at in extended precision: of the formula's own dtype, of others, which
+are further draws of the same formula."""
+MOST_EXAMINED, FEW_EXAMINED = 48, 16
+"""The same for those whose difference is no rounding, in exact arithmetic."""
 MOST_ROUNDING, FEW_ROUNDING = 12, 3
 """Cases whose difference is rounding that are looked at: of the formula's own dtype, of others."""
 EXAMINED_ENTRIES = 10_000
@@ -59,16 +61,17 @@ def examine_cases(engine: Engine, seen: Breadth, alive: Callable[[], None]) -> N
 
 def _to_be_examined(engine: Engine, seen: Breadth) -> list[Seen]:
     """Of the cases that differ, those over all sizes whose difference is no rounding, then the worst of the others."""
+    own = seen.dtype == engine.formula_dtype
     order = sorted(seen.differing, key=lambda s: s.case.size)
     lasting, rounding = [], []
-    for here in _spread(order, MOST_COMPARED):
+    for here in _spread(order, MOST_COMPARED if own else FEW_COMPARED):
         (rounding if is_rounding(engine, here) else lasting).append(here)
     moderate = [s for s in rounding if is_moderate(s.case)]
     worst = sorted(moderate, key=lambda s: -discrepancy(s.hand, s.reference))
-    worst = worst[: MOST_ROUNDING if seen.dtype == engine.formula_dtype else FEW_ROUNDING]
+    worst = worst[: MOST_ROUNDING if own else FEW_ROUNDING]
     far = [s for s in lasting if engine.is_along_exponents(s.case)]  # numbers of 1e100 explain little
     near = [s for s in lasting if not engine.is_along_exponents(s.case)]
-    return [*_spread(near, MOST_EXAMINED), *_spread(far, MOST_ROUNDING), *worst]
+    return [*_spread(near, MOST_EXAMINED if own else FEW_EXAMINED), *_spread(far, MOST_ROUNDING), *worst]
 
 
 def _spread(seen: list[Seen], most: int) -> list[Seen]:

@@ -45,6 +45,8 @@ class Loaded:
     problems: tuple[str, ...]
 
 
+MOST_KEPT = 16
+"""Claims after which JAX may forget what it has traced and compiled: kept, it fills gigabytes in a long run."""
 SCANNED = "scan:"
 """How the target of a rule begins that a scan found."""
 
@@ -81,6 +83,7 @@ class Worker:
         self.out = out
         self.home = os.getcwd()
         self.targets: list[list[Any]] = []
+        self.judged = 0
 
     def load(self, target: Any) -> Loaded:
         from verify.sessions.collect import TargetError, collect
@@ -133,8 +136,13 @@ class Worker:
     def judge(self, place: tuple[int, int], target: str, budget: Any) -> Any:
         from dataclasses import replace
 
+        import jax
+
         from verify.verdict.judge import CASES, judge
 
+        self.judged += 1
+        if self.judged % MOST_KEPT == 0:
+            jax.clear_caches()
         claim = self.targets[place[0]][place[1]]
         told = lambda cases: send(self.out, ("progress", cases))  # noqa: E731
         if target.startswith(SCANNED):

@@ -5,7 +5,7 @@ Extreme values are drawn on purpose: whoever uses an engine tells NumPy once not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,8 +29,8 @@ EVERY = 25
 numbers."""
 ROWS = 6
 """Rows of such a case that exact arithmetic looks at, one by one."""
-MOST_CONCRETE = 24
-"""Shapes traced one by one where symbolic dimensions do not serve."""
+MOST_CONCRETE, MOST_APART = 24, 8
+"""Shapes traced one by one: where symbolic dimensions do not serve, and where they serve all others."""
 
 
 class Engine:
@@ -41,9 +41,9 @@ class Engine:
         self.sides = Sides(claim)
         self.dtypes = draws.dtypes()
         self.formula_dtype = self.dtypes[0]
-        self._traces: dict[Any, Traced] = {}
+        self._symbolic: dict[Any, Traced] = {}
         self._links: dict[Any, Callable[..., Any]] = {}
-        self._concrete: dict[Any, list[tuple[int, ...]]] = {}
+        self._concrete: dict[Any, dict[tuple[int, ...], Traced]] = {}
         self.reasons: dict[str, str] = {}
         self._usual: dict[Any, list[float]] = {}
         self._mixes: dict[Any, bool] = {}
@@ -54,16 +54,22 @@ class Engine:
     def case(self, index: int, dtype: str) -> Case:
         """The complete case of an index: arguments, then cotangent or tangents."""
         case = self.draws.case(index, dtype)
-        known = self._concrete.get((case.structure.key, dtype))
-        if known is not None and len(known) >= MOST_CONCRETE and tuple(case.dims.values()) not in known:
-            turn = known[index % len(known)]
-            case = self.draws.resized(case, dict(zip(case.dims, turn, strict=True)))
+        case = self._of_traced_sizes(case, index)
         complete = self.completed(case)
         if index % EVERY == EVERY - 1 and self.is_element_wise(complete):
             return self.completed(along_binades(self.draws, case))
         if index % EVERY == EVERY // 2 and (numbers := self._own_numbers(complete)):
             return self.completed(among(self.draws, case, numbers))
         return complete
+
+    def _of_traced_sizes(self, case: Case, index: int) -> Case:
+        """The case, at sizes that have a trace where there are too many others that each want their own."""
+        at = case.structure.key, case.dtype
+        known = list(self._concrete.get(at, ()))
+        most = MOST_APART if at in self._symbolic else MOST_CONCRETE
+        if len(known) < most or tuple(case.dims.values()) in known or self._whole(at, case.dims):
+            return case
+        return self.draws.resized(case, dict(zip(case.dims, known[index % len(known)], strict=True)))
 
     def _own_numbers(self, case: Case) -> tuple[float, ...]:
         """The numbers that the programs are written with: where a formula branches, it branches at one of them."""
@@ -122,25 +128,28 @@ class Engine:
         return self.draws.with_extra(case, shapes)
 
     def traced(self, structure: Structure, dtype: str, dims: Any) -> Traced:
-        """The trace of a structure in a dtype; shape by shape where it cannot be symbolic."""
-        known = self._traces.get((structure.key, dtype))
-        if known is not None:
-            return known
-        sizes = tuple(dims.values())
-        if (structure.key, dtype, sizes) in self._traces:
-            return self._traces[structure.key, dtype, sizes]
-        if (structure.key, dtype) in self._concrete:
-            found = trace(self.sides, structure, dtype, dims, symbolic=False)
-        else:
-            found = trace(self.sides, structure, dtype, dims)
-        if found.engine == "symbolic":
-            self._traces[structure.key, dtype] = found
-        else:
-            self._traces[structure.key, dtype, sizes] = found
-            self._concrete.setdefault((structure.key, dtype), []).append(sizes)
-            if found.reason:
-                self.reasons.setdefault(found.engine, found.reason)
+        """The trace of a structure in a dtype; shape by shape where it cannot be symbolic, or the code asks for a
+        size."""
+        at, sizes = (structure.key, dtype), tuple(dims.values())
+        if (found := self._whole(at, dims) or self._concrete.get(at, {}).get(sizes)) is not None:
+            return found
+        found = trace(self.sides, structure, dtype, dims, at not in self._symbolic and at not in self._concrete)
+        if found.engine == "symbolic" and at not in self._symbolic:
+            self._symbolic[at] = found
+            return self.traced(structure, dtype, dims)  # these sizes may have a trace of their own
+        self._concrete.setdefault(at, {})[sizes] = found
+        if found.reason:
+            self.reasons.setdefault(found.engine, found.reason)
         return found
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """The sizes that have a trace of their own beside the one for all others: ``n is 1``."""
+        return self.sides.symbols.questions if self._symbolic else ()
+
+    def _whole(self, at: tuple[Any, str], dims: Mapping[str, int]) -> Traced | None:
+        """The trace for all sizes, if it stands for these."""
+        return self._symbolic.get(at) if self.sides.symbols.stand_for(dims) else None
 
     def formula(self, case: Case) -> Traced:
         return self.traced(case.structure, self.formula_dtype, case.dims)
@@ -168,13 +177,15 @@ class Engine:
 
     def _stacked_link(self, case: Case) -> Callable[..., Any] | None:
         key = case.structure.key
+        if not self.sides.symbols.stand_for(case.dims):
+            return None
         if key not in self._stacks:
             found = None
             traced = self.formula(case)
             if traced.engine == "symbolic" and traced.both is not None:
                 found = stacked(self.sides, case.structure, self.formula_dtype)
             self._stacks[key] = found and found.link(wide(np.float64), guarded=False)
-        return self._stacks[key]
+        return self._stacks[key] if self.sides.symbols.stand_for(case.dims) else None
 
     def primal(self, case: Case) -> Arrays:
         """The reference's own value in wide precision."""

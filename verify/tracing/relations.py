@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from handgrad.claims import Claim
+from verify.tracing.symbolic import Symbols
 from verify.tracing.undifferentiable import pulled_back, pushed_forward
 
 TANGENTS = ("jvp", "hvp", "custom_jvp")
@@ -83,10 +84,11 @@ def _pulled(function: Callable[..., Any], point: Any, cotangent: Any) -> tuple[A
 
 
 class Sides:
-    """The two sides of one claim, and its primal."""
+    """The two sides of one claim, its primal, and the symbols for its sizes."""
 
     def __init__(self, claim: Claim):
         self.claim = claim
+        self.symbols = Symbols()
         self.hand_call = call_of(claim.hand)
         self.reference_call = call_of(claim.reference)
 

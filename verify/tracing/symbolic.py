@@ -1,57 +1,93 @@
-"""Symbolic sizes: a program is traced once for all of them, unless the user's code asks what a size is."""
+"""Symbolic sizes: a program is traced once for all sizes, but for those that the code asks about."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import jax
 
+from verify.drawing.sizes import SizeError, size_of
+
 BRANCHING = (os.path.join("numpy", "linalg.py"),)
 """Files of JAX that choose a formula by the size."""
+MOST_APART = 8
+"""Pairs of sizes that are taken to differ; who asks about more is traced size by size."""
 
 
 class SizeDecided(Exception):
-    """The user's code asks whether a symbolic size equals something: it must be traced size by size."""
+    """The code asks too often whether a symbolic size equals something: it must be traced size by size."""
 
 
-@contextmanager
-def undecided_sizes_raise() -> Any:
-    """JAX answers ``n == 1`` with False for a symbolic n, and a branch would be lost without a word.
+class Symbols:
+    """The symbolic sizes of one claim. A name is one symbol in all its traces: JAX finds again what it has traced.
 
-    So in the user's code such a question raises instead. JAX's own may ask, where it only wants to know what
-    to broadcast; but its determinant of size 1, 2 or 3 is another formula.
+    JAX answers ``n == 1`` with False for a symbolic n, and a branch would be lost without a word. So what the user's
+    code asks is kept, and sizes that are equal after all have a trace of their own. JAX's own code may ask, where it
+    only wants to know what to broadcast; but its determinant of size 1, 2 or 3 is another formula.
     """
-    expression = type(jax.export.symbolic_shape("n")[0])
-    original = expression.__eq__
-    library = (os.path.dirname(jax.__file__), os.path.dirname(os.path.dirname(__file__)))
 
-    def equal(self: Any, other: Any) -> bool:
-        answer = original(self, other)
-        if not answer and isinstance(other, int | expression):
-            asking = sys._getframe(1)
-            if asking.f_code.co_name == "__ne__":
-                asking = asking.f_back or asking
-            place = asking.f_code.co_filename
-            may_ask = place.startswith(library) and not place.endswith(BRANCHING)
-            if not may_ask and not _differ_for_sure(self, other):
-                raise SizeDecided(f"a branch on whether {self} is {other}")
-        return answer
+    def __init__(self) -> None:
+        self._scope = jax.export.SymbolicScope()
+        self._apart: set[tuple[str, str]] = set()
 
-    def power(self: Any, exponent: Any) -> Any:
-        """``n ** 0.5``: a root of a size is a number of the program, weakly typed as Python's is."""
-        if isinstance(exponent, float):
-            return (self.__jax_array__() * 1.0) ** exponent
-        return original_power(self, exponent)
+    def named(self, names: Sequence[str]) -> tuple[Any, ...]:
+        return tuple(jax.export.symbolic_shape(", ".join(names), scope=self._scope))
 
-    original_power = expression.__pow__
-    expression.__eq__, expression.__pow__ = equal, power  # type: ignore[method-assign]
+    def stand_for(self, dims: Mapping[str, int]) -> bool:
+        """Whether at these sizes no question has another answer than the one that was given."""
+        return not any(_are_equal(a, b, dims) for a, b in self._apart)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What was answered with no: ``n is 1``."""
+        return tuple(f"{a} is {b}" for a, b in sorted(self._apart))
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """While it lasts, questions are kept."""
+        expression: Any = type(self.named(("n",))[0])
+        original, original_power = expression.__eq__, expression.__pow__
+        library = (os.path.dirname(jax.__file__), os.path.dirname(os.path.dirname(__file__)))
+
+        def equal(a: Any, b: Any) -> bool:
+            answer = original(a, b)
+            if not answer and isinstance(b, int | expression):
+                asking = sys._getframe(1)
+                if asking.f_code.co_name == "__ne__":
+                    asking = asking.f_back or asking
+                place = asking.f_code.co_filename
+                may_ask = place.startswith(library) and not place.endswith(BRANCHING)
+                if not may_ask and not _differ_for_sure(a, b):
+                    self._keep(str(a), str(b))
+            return answer
+
+        def power(a: Any, exponent: Any) -> Any:
+            """``n ** 0.5``: a root of a size is a number of the program, weakly typed as Python's is."""
+            if isinstance(exponent, float):
+                return (a.__jax_array__() * 1.0) ** exponent
+            return original_power(a, exponent)
+
+        expression.__eq__, expression.__pow__ = equal, power
+        try:
+            yield
+        finally:
+            expression.__eq__, expression.__pow__ = original, original_power
+
+    def _keep(self, a: str, b: str) -> None:
+        self._apart.add((a, b))
+        if len(self._apart) > MOST_APART:
+            raise SizeDecided(f"a branch on whether {a} is {b}, after {MOST_APART} others")
+
+
+def _are_equal(a: str, b: str, dims: Mapping[str, int]) -> bool:
     try:
-        yield
-    finally:
-        expression.__eq__, expression.__pow__ = original, original_power  # type: ignore[method-assign]
+        return size_of(a, dims) == size_of(b, dims)
+    except SizeError:  # sizes that this structure does not have
+        return False
 
 
 def _differ_for_sure(a: Any, b: Any) -> bool:

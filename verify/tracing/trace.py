@@ -22,7 +22,6 @@ from verify.programs.linear_algebra import OPERATIONS
 from verify.programs.program import Program, Untranslatable, translate
 from verify.tracing.relations import RULES, Labelled, Sides, StructureMismatch, is_inexact
 from verify.tracing.survey import ReferenceRaised, Survey, first_line, precision_of, survey
-from verify.tracing.symbolic import undecided_sizes_raise
 
 
 class HandRaised(Exception):
@@ -137,7 +136,7 @@ def trace_of_sizes(
     """Traces for the sizes ``dims`` alone; with symbolic dimensions, and nothing else, where ``dims`` is None."""
     if dims is not None:
         return _trace(sides, structure, dtype, dims)
-    with undecided_sizes_raise():
+    with sides.symbols.asked():
         return _trace(sides, structure, dtype, None)
 
 
@@ -150,7 +149,7 @@ def _trace(
 ) -> Traced:
     with precision_of(dtype):
         if dims is None:
-            symbols = jax.export.symbolic_shape(", ".join(structure.dims))
+            symbols = sides.symbols.named(structure.dims)
             sizes: Mapping[str, Any] = dict(zip(structure.dims, symbols, strict=True))
         else:
             sizes = dims
@@ -231,7 +230,7 @@ def hand_again(sides: Sides, structure: Structure, traced: Traced) -> Program | 
     with precision_of(traced.dtype):
         if isinstance(traced.hand, OpaqueProgram):
             return OpaqueProgram(function, traced.dtype)
-        guard = undecided_sizes_raise() if traced.engine == "symbolic" and structure.dims else nullcontext()
+        guard = sides.symbols.asked() if traced.engine == "symbolic" and structure.dims else nullcontext()
         with guard:
             return translate(jax.make_jaxpr(function)(*traced.survey.avals, *traced.survey.extra_avals))
 

@@ -20,7 +20,6 @@ from verify.drawing.values import cotangent, draw_stacked
 from verify.programs.program import Program, translate
 from verify.tracing.relations import Sides
 from verify.tracing.survey import precision_of, survey
-from verify.tracing.symbolic import undecided_sizes_raise
 from verify.tracing.trace import Traced
 
 MOST_TRIALS = 512
@@ -102,8 +101,8 @@ def stacked(sides: Sides, structure: Structure, dtype: str) -> Program | None:
     if TRIALS in structure.dims:
         return None
     try:
-        with precision_of(dtype), undecided_sizes_raise():
-            symbols = jax.export.symbolic_shape(", ".join((*structure.dims, TRIALS)))
+        with precision_of(dtype), sides.symbols.asked():
+            symbols = sides.symbols.named((*structure.dims, TRIALS))
             known = survey(sides, structure, dtype, dict(zip(structure.dims, symbols, strict=False)))
             count = len(known.avals)
 

@@ -41,6 +41,8 @@ def conclude(findings: Findings, engine: Engine) -> Judged:
     reason = next((c.reason for c in findings.cells if c.verdict == verdict and c.reason), None)
     for engine_name, why in engine.reasons.items():
         findings.notes.append(f"evaluated {_ENGINES[engine_name]}: {why}")
+    if engine.apart:
+        findings.notes.append(f"evaluated shape by shape where {' or '.join(engine.apart)}: the code asks for it")
     record = record_of(findings, verdict, reason=reason)
     if verdict == "reference_wrong":
         record = replace(record, figures=_figures(findings, engine, verdict, engine.case(0, engine.formula_dtype)))
