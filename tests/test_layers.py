@@ -26,7 +26,7 @@ WITHOUT_JAX = [
     "verify.sessions.loading", "verify.sessions.opening", "verify.sessions.pool", "verify.sessions.processes",
     "verify.sessions.request", "verify.sessions.scope", "verify.sessions.session", "verify.sessions.team",
     "verify.sessions.worker", "verify.sweep.judge", "verify.sweep.measure", "verify.sweep.plot",
-    "verify.sweep.points", "verify.sweep.report", "verify.sweep.state", "verify.sweep.tally",
+    "verify.sweep.points", "verify.sweep.report", "verify.sweep.state", "verify.sweep.tally", "verify.verdict.judged",
 ]  # fmt: skip
 
 
@@ -65,6 +65,18 @@ for name in {WITHOUT_JAX}:
         break
 """
     assert python(code) == []
+
+
+def test_a_whole_run_does_not_import_jax_but_in_its_workers(tmp_path):
+    options = ["handgrad.ridge::ridge_gradient", "--cases", "40", "--backend", "numpy", "-o", str(tmp_path)]
+    code = f"""
+import contextlib, os, sys
+from verify.cli import main
+with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    code = main(["run", *{options!r}])
+print(code, *({{"jax", "scipy", "hypothesis"}} & set(sys.modules)))
+"""
+    assert python(code) == ["0"]
 
 
 def test_verify_starts_without_anything_heavy():

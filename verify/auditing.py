@@ -25,8 +25,8 @@ from verify.drawing.fixed import FixedDraws
 from verify.drawing.specification import SignatureError
 from verify.records.record import ClaimRecord, Record, write_record
 from verify.sessions.environment import environment
-from verify.verdict.conclusion import Judged
 from verify.verdict.judge import judge
+from verify.verdict.judged import Judged
 
 __all__ = ["Audit"]
 

@@ -22,8 +22,8 @@ from handgrad.training.digits import BATCH, LOSS, WIDTHS, Digits, Setting, by_ha
 from verify.auditing import Audit
 from verify.cells.budget import Budget
 from verify.drawing.fixed import FixedDraws
-from verify.verdict.conclusion import Judged
 from verify.verdict.judge import judge
+from verify.verdict.judged import Judged
 
 STEPS = 1000
 JUDGED_COLUMNS = 8

@@ -10,7 +10,7 @@ from handgrad.claims import Claim
 from verify.bench.function import LARGEST
 from verify.cells.breadth import breadth
 from verify.cells.comparison import compare_all
-from verify.cells.examining import is_rounding
+from verify.cells.examining import is_faint_mistake, is_rounding
 from verify.cells.seen import Seen
 from verify.drawing.cases import Case, Structure
 from verify.drawing.draws import Draws
@@ -74,7 +74,10 @@ def differs_at(engine: Engine, index: int) -> tuple[Case, bool]:
     not shrink in extended precision. Exact arithmetic would then look at the case."""
     case = engine.case(index, DTYPE)
     here = Seen(case, *engine.wide(case))
-    return case, not _agree([(here.hand, here.reference)]) and not is_rounding(engine, here)
+    compared = compare_all([here.hand], [here.reference])
+    if compared.agree.all():
+        return case, bool(compared.faint.any()) and is_faint_mistake(engine, here)
+    return case, not is_rounding(engine, here)
 
 
 def stages(engine: Engine, cases: int) -> Stages:

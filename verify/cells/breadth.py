@@ -116,12 +116,17 @@ def _judge_block(
     agree = compared.agree.tolist()
     if at_most:
         agree = [all([bool((h <= r).all()) for h, r in zip(*both, strict=True)]) for both in wide]
-    for case, (hand, reference), agrees, tops in zip(cases, wide, agree, compared.tops, strict=True):
+    faint = compared.faint.tolist()
+    for case, (hand, reference), agrees, may_differ, tops in zip(
+        cases, wide, agree, faint, compared.tops, strict=True
+    ):
         here = Seen(case, hand, reference)
         if agrees:
             engine.note_size(case, tops)
             if len(seen.passing) < KEPT:
                 seen.passing.append(here)
+            if may_differ and not at_most:
+                seen.faint.append(here)
         else:
             for part in engine.cut(case, hand, reference):
                 seen.differing.append(here if part is case else Seen(part, *engine.wide(part)))

@@ -1,7 +1,8 @@
 """Comparison: two results entry by entry, and how many digits each has lost. Pure NumPy.
 
-Nothing here is a tolerance that a user could tune. ``RESOLUTION`` is the finest relative difference that the first,
-cheap comparison in float64 looks at: what differs by more is examined further, in exact arithmetic. A result is
+Nothing here is a tolerance that a user could tune. ``RESOLUTION`` is the relative difference from which a case is
+examined further, in exact arithmetic; below, one that stands out of rounding all the same is looked at in extended
+precision first. A result is
 *clearly worse* than another if it has lost half of its digits, where the other has not, and errs eight times as much.
 """
 
@@ -19,6 +20,8 @@ from verify.drawing.values import numpy_dtype
 RESOLUTION = 2.0**-30
 EQUAL = 2.0**-40
 """Relative difference below which two exact values cannot be told apart in float64, rounding of constants included."""
+FAINT = 2.0**-47
+"""64 roundings of the largest entry of a result: a difference beyond is rarely rounding, extended precision tells."""
 WORSE = 8.0
 NOTHING = np.zeros(1)
 
@@ -70,12 +73,21 @@ def differs(hand: np.ndarray, reference: np.ndarray, resolution: float = RESOLUT
     return ~(close | (hand == reference))
 
 
+def stands_out(hand: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Where they differ by less, too, and still by more than rounding: of the entry, and of the largest one."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        beyond = np.abs(hand - reference) > FAINT * np.abs(reference).max(initial=0.0)
+    return differs(hand, reference, EQUAL) & beyond
+
+
 @dataclass(frozen=True)
 class Compared:
     """Many cases compared at once; the arrays are indexed by case."""
 
     agree: np.ndarray
     """Whether no entry differs by more than the resolution."""
+    faint: np.ndarray
+    """Where it agrees so, whether a difference may stand out of rounding all the same."""
     relative: np.ndarray
     """The largest relative difference of an entry; infinite where only one is finite or the reference is zero."""
     discrepancy: np.ndarray
@@ -103,9 +115,12 @@ def compare_all(hand: Sequence[Sequence[np.ndarray]], reference: Sequence[Sequen
     first = np.concatenate(([0], np.cumsum(outputs)[:-1]))
     limits = [0, *np.cumsum(outputs).tolist()]
     listed = tops.tolist()
+    agree = np.logical_and.reduceat(np.logical_and.reduceat(close | same, starts), first)
+    ratios = np.maximum.reduceat(ratio, starts)
     return Compared(
-        np.logical_and.reduceat(np.logical_and.reduceat(close | same, starts), first),
-        np.maximum.reduceat(np.maximum.reduceat(ratio, starts), first),
+        agree,
+        agree & np.logical_or.reduceat((ratios > EQUAL) & (discrepancy > FAINT), first),
+        np.maximum.reduceat(ratios, first),
         np.maximum.reduceat(discrepancy, first),
         [listed[a:b] for a, b in pairwise(limits)],
     )

@@ -35,6 +35,8 @@ class Breadth:
     entries: list[int] = field(default_factory=list)
     passing: list[Seen] = field(default_factory=list)
     differing: list[Seen] = field(default_factory=list)
+    faint: list[Seen] = field(default_factory=list)
+    """Cases that pass, but differ by what may be more than rounding."""
     examined: list[tuple[Seen, Examined]] = field(default_factory=list)
     losses: list[tuple[Case, Loss]] = field(default_factory=list)
     dependent: list[tuple[Case, Loss]] = field(default_factory=list)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from verify.cells.budget import Budget
 from verify.records.record import ClaimRecord
 from verify.scan.call import GivenError, Uncallable, Waiting, with_note
-from verify.verdict.conclusion import Judged
 from verify.verdict.judge import judge
+from verify.verdict.judged import Judged
 
 HOW = "to have it judged, put into a file for --given: "
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from flint import ctx
 
-from verify.cells.comparison import as_wide, differs
+from verify.cells.comparison import as_wide, differs, stands_out
 from verify.drawing.cases import Case
 from verify.tracing.trace import Traced
 from verify.truth.approximation import Approximation
@@ -62,7 +62,7 @@ def examine(
 ) -> Examined:
     """Judges one case. ``hand`` and ``reference`` are the float64 results, ``suspects`` masks of entries to look at."""
     if suspects is None:
-        suspects = [differs(h, r) for h, r in zip(hand, reference, strict=True)]
+        suspects = _suspected(hand, reference)
     exact = traced.engine != "jax" and case.size <= LARGEST_EXACT
     note, found = "", None
     before = ctx.prec
@@ -83,6 +83,12 @@ def examine(
     finally:
         ctx.prec = before
     return found or _blank(hand, reference, "undecided", note)
+
+
+def _suspected(hand: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The entries that differ; if none does, those that stand out of rounding."""
+    found = [differs(h, r) for h, r in zip(hand, reference, strict=True)]
+    return found if any(f.any() for f in found) else [stands_out(h, r) for h, r in zip(hand, reference, strict=True)]
 
 
 def _turns_fast(found: Examined, case: Case) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,9 @@ from verify.records.record import PASSING, WORST_FIRST, ClaimRecord, Counterexam
 from verify.records.serial import MOST_ENTRIES
 from verify.tracing.engine import Engine
 from verify.verdict.findings import Failure, Findings
+from verify.verdict.judged import Judged
 
 _ENGINES = {"concrete": "shape by shape", "jax": "by JAX itself"}
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The outcome of a claim, and the inputs of its counterexample, bit for bit."""
-
-    record: ClaimRecord
-    inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def conclude(findings: Findings, engine: Engine) -> Judged:

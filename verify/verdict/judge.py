@@ -35,13 +35,16 @@ from verify.tracing.promises import broken_promise
 from verify.tracing.second_order import differentiated, may_be_differentiated
 from verify.tracing.survey import ReferenceRaised
 from verify.tracing.trace import HandRaised
-from verify.verdict.conclusion import Judged, conclude, record_of
+from verify.verdict.conclusion import conclude, record_of
 from verify.verdict.explanation import tell_loss, tell_nondeterministic, tell_raised
 from verify.verdict.findings import Findings
+from verify.verdict.judged import Judged
 from verify.verdict.source import source_of
 
 CASES = 1000
 """Cases of one dtype on the numpy engine, unless a budget is given."""
+CASES_SETTLED = 50
+"""The same once another dtype has shown that the formula is wrong: whoever waits wants to hear it."""
 
 
 def judge(
@@ -130,7 +133,8 @@ class _Judging:
                 # plain.
                 if "numpy" in budget.backends or dtype == dtypes[0]:
                     only_if_it_fails = not selection.numpy_asked
-                    numpy_cell(findings, engine, dtype, share, only_if_it_fails, self._out_of_time, self.report)
+                    cases = min(share, CASES_SETTLED) if findings.settled else share
+                    numpy_cell(findings, engine, dtype, cases, only_if_it_fails, self._out_of_time, self.report)
                 self.report(findings.cases)
                 if dtype == dtypes[0] and budget.compile_threads and not findings.settled:
                     self._compile_ahead(selection, threads)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from verify.cells.comparison import differs
+from verify.cells.comparison import stands_out
 from verify.cells.seen import Seen
 from verify.drawing.cases import SHRUNK, Case
 from verify.drawing.sizes import SizeError, size_of
@@ -37,7 +37,7 @@ def shrink(engine: Engine, seen: Seen, examined: Examined) -> tuple[Seen, Examin
 def _still_wrong(engine: Engine, case: Case) -> tuple[Seen, Examined] | None:
     try:
         hand, reference = engine.wide(case)
-        if not any(differs(h, r).any() for h, r in zip(hand, reference, strict=True)):
+        if not any(stands_out(h, r).any() for h, r in zip(hand, reference, strict=True)):
             return None
         seen = Seen(case, hand, reference)
         found = examine(engine.formula(case), engine.claim.relation, case, hand, reference)
