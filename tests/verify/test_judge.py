@@ -13,7 +13,8 @@ from handgrad.domains import positive, simplex
 from tests.verify.judging import judged
 from verify.api import claim_of
 from verify.cells.budget import Budget
-from verify.verdict.judge import judge
+from verify.cells.comparison import RESOLUTION
+from verify.verdict.judge import CASES_SETTLED, judge
 
 N = Float[Array, "n"]
 
@@ -49,6 +50,35 @@ def saturating(x):
 
 def raising(x):
     raise RuntimeError("the GPU is on fire")
+
+
+def almost_squares(x: N) -> Float[Array, ""]:
+    return jnp.sum(x**2) + 1e-11 * jnp.sum(x**3)
+
+
+@pytest.mark.parametrize(
+    ("hand", "verdict"), [(lambda x: 2 * x + 3e-11 * x**2, "agrees"), (lambda x: 2 * x, "wrong")]
+)
+def test_a_difference_below_the_resolution_that_is_no_rounding(hand, verdict):
+    outcome = judged(hand, almost_squares)
+    assert outcome.verdict == verdict and outcome.cells[0].worst_error < RESOLUTION, outcome
+
+
+def test_rounding_that_stands_out_is_no_mistake():
+    """The sum in another order, of numbers that nearly cancel."""
+    total = lambda x: jnp.sum((jnp.sum(x) + x) ** 2)  # noqa: E731
+    total.__annotations__ = {"x": N, "return": Float[Array, ""]}
+    record = judged(lambda x: 2 * (jnp.sum(x) + x) + 2 * (x.size * jnp.sum(x[::-1]) + jnp.sum(x)), total, cases=300)
+    assert record.verdict == "agrees", record
+
+
+def test_what_is_wrong_in_one_dtype_is_shown_in_the_others_on_a_few_cases():
+    outcome = judged(lambda x: x, squares, dtypes=None, cases=2000)
+    assert [(c.dtype, c.verdict) for c in outcome.cells] == [
+        (d, "wrong") for d in ("float64", "float32", "bfloat16", "float16")
+    ]
+    first, *others = (c.cases for c in outcome.cells)
+    assert first >= 500 and all(cases == CASES_SETTLED for cases in others)
 
 
 @pytest.mark.parametrize(
