@@ -38,6 +38,7 @@ from verify.bench.report import headline, report, summary
 from verify.bench.sensitivity import change, sensitivity
 from verify.bench.sizes import side
 from verify.bench.tables import duration, number, sensitivity_rows, share, speed_rows
+from verify.cells.comparison import EQUAL
 from verify.cli import main
 from verify.records.serial import RecordError, dump, plain
 
@@ -200,7 +201,7 @@ def test_ours_notices_a_mistake_and_nothing_else(function):
         noticed = [ours.differs_at(wrong, index) for index in range(20)]
     changed = [change(function, 1e-5, (*c.values, *c.extra)) for c, _ in noticed]
     for (case, differs), largest in zip(noticed, changed, strict=True):
-        assert differs == (largest is not None and largest > 2.0**-30), case.id
+        assert differs == (largest is not None and largest > EQUAL), case.id
     assert any(differs for _, differs in noticed)
 
 
