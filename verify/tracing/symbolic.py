@@ -14,8 +14,8 @@ from verify.drawing.sizes import SizeError, size_of
 
 BRANCHING = (os.path.join("numpy", "linalg.py"),)
 """Files of JAX that choose a formula by the size."""
-MOST_APART = 8
-"""Pairs of sizes that are taken to differ; who asks about more is traced size by size."""
+MOST_QUESTIONS = 8
+"""Pairs of sizes that are taken to differ. Code that asks about more is traced size by size."""
 
 
 class SizeDecided(Exception):
@@ -79,8 +79,8 @@ class Symbols:
 
     def _keep(self, a: str, b: str) -> None:
         self._apart.add((a, b))
-        if len(self._apart) > MOST_APART:
-            raise SizeDecided(f"a branch on whether {a} is {b}, after {MOST_APART} others")
+        if len(self._apart) > MOST_QUESTIONS:
+            raise SizeDecided(f"a branch on whether {a} is {b}, after {MOST_QUESTIONS} others")
 
 
 def _are_equal(a: str, b: str, dims: Mapping[str, int]) -> bool:
