@@ -6,7 +6,6 @@ import pytest
 from handgrad.chunked import linear_cross_entropy
 from handgrad.losses import linear_softmax_cross_entropy
 
-
 in_chunks = jax.jit(linear_softmax_cross_entropy, static_argnames="chunk")
 
 
