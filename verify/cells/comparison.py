@@ -2,8 +2,8 @@
 
 Nothing here is a tolerance that a user could tune. ``RESOLUTION`` is the relative difference from which a case is
 examined further, in exact arithmetic; below, one that stands out of rounding all the same is looked at in extended
-precision first. A result is
-*clearly worse* than another if it has lost half of its digits, where the other has not, and errs eight times as much.
+precision first. A result is *clearly worse* than another if it has lost half of its digits, where the other has not,
+and errs eight times as much.
 """
 
 from __future__ import annotations
