@@ -7,7 +7,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -424,6 +424,8 @@ def test_a_cell_says_what_evaluated_it():
     """Which engine, and why no other: the last is among the notes of the claim."""
     cell = Cell("numpy", "float64", None, "eager", "agrees", 400, engine="concrete")
     assert cell_note(cell) == "agrees: 400 cases; traced shape by shape"
+    both = replace(cell, engine="concrete+symbolic")
+    assert cell_note(both) == "agrees: 400 cases; traced shape by shape and with symbolic sizes"
     compiled = Cell("cpu", "float32", None, "jit", "agrees", 8, engine="compiled")
     assert cell_note(compiled) == "agrees: 8 cases"
 

@@ -149,7 +149,7 @@ def cell_note(cell: Cell) -> str:
     if cell.smallest_visible_error is not None:
         parts.append(f"sees {small(cell.smallest_visible_error)}")
     if cell.engine and cell.backend == "numpy":
-        parts.append(f"traced {TRACED.get(cell.engine, cell.engine)}")
+        parts.append(f"traced {' and '.join(TRACED.get(e, e) for e in cell.engine.split('+'))}")
     if cell.reason:
         parts.append(cell.reason)
     return f"{cell.verdict}: {'; '.join(parts)}" if parts else cell.verdict
