@@ -54,6 +54,7 @@ QUESTIONS = {
     "not equal": lambda X: 2 * X if X.shape[1] != 1 else 2.0 * X,
     "both sizes": lambda X: 2 * X if X.shape[0] == X.shape[1] else 2.0 * X,
     "in": lambda X: 2 * X if X.shape[1] in (1, 2) else 2.0 * X,
+    "remainder": lambda X: 2 * X if X.shape[1] % 4 else 2.0 * X,
     "determinant": lambda X: 2 * X + 0 * jnp.linalg.slogdet(X @ X.T + jnp.eye(X.shape[0]))[1],
 }
 
@@ -64,13 +65,14 @@ def test_sizes_that_the_code_asks_about_have_traces_of_their_own(name):
     cases = [engine.case(i, "float64") for i in range(100)]
     apart = {tuple(c.dims.values()) for c in cases if engine.formula(c).engine == "concrete"}
     rest = {tuple(c.dims.values()) for c in cases if engine.formula(c).engine == "symbolic"}
-    asked = {"both sizes": lambda m, n: m == n, "in": lambda m, n: n < 3, "determinant": lambda m, n: m < 3}
+    asked = {"both sizes": lambda m, n: m == n, "in": lambda m, n: n < 3}
+    asked |= {"determinant": lambda m, n: m < 3, "remainder": lambda m, n: n % 4 == 0}
     is_asked = asked.get(name, lambda m, n: n == 1)
     assert apart and all(is_asked(*sizes) for sizes in apart) and len(apart) <= 8
     assert len(rest) > 20 and not any(is_asked(*sizes) for sizes in rest)
     outcome = judged(QUESTIONS[name], loss, "X", cases=100)
     assert outcome.verdict == "agrees" and outcome.cells[0].engine == "concrete+symbolic", outcome
-    note = "n is 1 or n is 2" if name == "in" else "m is n" if name == "both sizes" else "is 1"
+    note = {"in": "n is 1 or n is 2", "both sizes": "m is n", "remainder": "mod(n, 4) is 0"}.get(name, "is 1")
     assert any("evaluated shape by shape where" in n and note in n and n.endswith("asks for it") for n in outcome.notes)
 
 
@@ -88,6 +90,8 @@ def test_what_was_asked_in_code_that_jax_has_traced_before():
 
 BRANCHES = {
     "larger": lambda X: 2 * X if X.shape[1] > 3 else 2.0 * X,
+    "a set": lambda X: 2 * X if X.shape[1] in {1, 2} else 2.0 * X,
+    "a table": lambda X: 2 * X * ({1: 1.0}[X.shape[1]] if X.shape[1] < 2 else 1.0),
     "many": lambda X: 2 * X if X.shape[1] in range(1, 20) else 2.0 * X,
     "a loop": lambda X: jnp.stack([2 * X[i] for i in range(X.shape[0])]),
     "a whole number": lambda X: X * int(X.shape[0]) / X.shape[0] * 2,
@@ -110,6 +114,10 @@ def test_a_mistake_in_a_branch_on_a_size():
     outcome = judged(lambda X: 3 * X if X.shape[1] == 1 else 2 * X, loss, "X", cases=60)
     assert outcome.verdict == "wrong", outcome
     outcome = judged(lambda X: 2 * X if X.shape[0] != X.shape[1] else X, loss, "X", cases=60)
+    assert outcome.verdict == "wrong", outcome
+    outcome = judged(lambda X: 2 * X if X.shape[1] % 4 else 3 * X, loss, "X", cases=60)
+    assert outcome.verdict == "wrong", outcome
+    outcome = judged(lambda X: 3 * X if X.shape[1] in {2, 5} else 2 * X, loss, "X", cases=60)
     assert outcome.verdict == "wrong", outcome
 
 

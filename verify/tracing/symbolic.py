@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import jax
@@ -50,8 +52,7 @@ class Symbols:
     def asked(self) -> Iterator[None]:
         """While it lasts, questions are kept."""
         expression: Any = type(self.named(("n",))[0])
-        original, original_power = expression.__eq__, expression.__pow__
-        library = (os.path.dirname(jax.__file__), os.path.dirname(os.path.dirname(__file__)))
+        original, original_power, original_hash = expression.__eq__, expression.__pow__, expression.__hash__
 
         def equal(a: Any, b: Any) -> bool:
             answer = original(a, b)
@@ -59,11 +60,21 @@ class Symbols:
                 asking = sys._getframe(1)
                 if asking.f_code.co_name == "__ne__":
                     asking = asking.f_back or asking
-                place = asking.f_code.co_filename
-                may_ask = place.startswith(library) and not place.endswith(BRANCHING)
-                if not may_ask and not _differ_for_sure(a, b):
+                if _must_be_kept(asking) and not _differ_for_sure(a, b):
                     self._keep(str(a), str(b))
             return answer
+
+        def is_true(a: Any) -> bool:
+            """``if n % 4``: whether it is 0."""
+            if _must_be_kept(sys._getframe(1)) and not _differ_for_sure(a, 0):
+                self._keep(str(a), "0")
+            return True
+
+        def hashed(a: Any) -> int:
+            """``n in {1, 2}`` and ``table[n]`` compare hashes, and what is equal to n would not be found."""
+            if _looks_up(sys._getframe(1)):
+                raise SizeDecided(f"{a} is looked up")
+            return original_hash(a)
 
         def power(a: Any, exponent: Any) -> Any:
             """``n ** 0.5``: a root of a size is a number of the program, weakly typed as Python's is."""
@@ -72,15 +83,32 @@ class Symbols:
             return original_power(a, exponent)
 
         expression.__eq__, expression.__pow__ = equal, power
+        expression.__bool__, expression.__hash__ = is_true, hashed
         try:
             yield
         finally:
-            expression.__eq__, expression.__pow__ = original, original_power
+            expression.__eq__, expression.__pow__, expression.__hash__ = original, original_power, original_hash
+            del expression.__bool__
 
     def _keep(self, a: str, b: str) -> None:
         self._apart.add((a, b))
         if len(self._apart) > MOST_QUESTIONS:
             raise SizeDecided(f"a branch on whether {a} is {b}, after {MOST_QUESTIONS} others")
+
+
+LIBRARY = (os.path.dirname(jax.__file__), os.path.dirname(os.path.dirname(__file__)))
+
+
+def _must_be_kept(asking: FrameType) -> bool:
+    """Whether the user's code asks, or a file of JAX that branches."""
+    place = asking.f_code.co_filename
+    return not place.startswith(LIBRARY) or place.endswith(BRANCHING)
+
+
+def _looks_up(asking: FrameType) -> bool:
+    """Whether the user's code is at a set's ``in`` or at a subscript; calls of jitted functions hash sizes, too."""
+    operation = dis.opname[asking.f_code.co_code[asking.f_lasti]]
+    return operation in ("CONTAINS_OP", "BINARY_SUBSCR") and not asking.f_code.co_filename.startswith(LIBRARY)
 
 
 def _are_equal(a: str, b: str, dims: Mapping[str, int]) -> bool:
