@@ -13,7 +13,7 @@ from handgrad.domains import interval, positive, simplex
 from tests.verify.judging import judged
 from verify.api import claim_of
 from verify.cells.budget import Budget
-from verify.cells.comparison import RESOLUTION
+from verify.cells.comparison import RESOLUTION, differs, stands_out
 from verify.verdict.judge import CASES_SETTLED, judge
 
 N = Float[Array, "n"]
@@ -63,6 +63,19 @@ def almost_squares(x: Annotated[N, interval(-2.0, 2.0)]) -> Float[Array, ""]:
 def test_a_difference_below_the_resolution_that_is_no_rounding(hand, verdict):
     outcome = judged(hand, almost_squares, cases=300)
     assert outcome.verdict == verdict and outcome.cells[0].worst_error < RESOLUTION, outcome
+
+
+@pytest.mark.parametrize("spoil", [lambda x: np.nan, lambda x: 2e-9 * x[1] + x[1]], ids=["NaN", "a tiny entry"])
+def test_what_differs_stands_out(spoil):
+    x = np.array([1e300, 1.0, 2.0])
+    hand = x.copy()
+    hand[1] = spoil(x)
+    assert stands_out(hand, x).tolist() == differs(hand, x).tolist() == [False, True, False]
+
+
+def test_a_counterexample_that_is_not_a_number_is_shrunk():
+    outcome = judged(lambda x: jnp.where(x > 1, jnp.nan, 2 * x), squares)
+    assert outcome.counterexample.dims == {"n": 1} and outcome.replay.endswith("-shrunk"), outcome
 
 
 def test_rounding_that_stands_out_is_no_mistake():

@@ -74,10 +74,11 @@ def differs(hand: np.ndarray, reference: np.ndarray, resolution: float = RESOLUT
 
 
 def stands_out(hand: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Where they differ by less, too, and still by more than rounding: of the entry, and of the largest one."""
+    """Where they differ so, and where they differ by less but still by more than rounding: of the entry, and of the
+    largest one."""
     with np.errstate(invalid="ignore", over="ignore"):
         beyond = np.abs(hand - reference) > FAINT * np.abs(reference).max(initial=0.0)
-    return differs(hand, reference, EQUAL) & beyond
+    return differs(hand, reference) | (differs(hand, reference, EQUAL) & beyond)
 
 
 @dataclass(frozen=True)

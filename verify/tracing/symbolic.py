@@ -14,6 +14,7 @@ import jax
 
 from verify.drawing.sizes import SizeError, size_of
 
+LIBRARY = (os.path.dirname(jax.__file__), os.path.dirname(os.path.dirname(__file__)))
 BRANCHING = (os.path.join("numpy", "linalg.py"),)
 """Files of JAX that choose a formula by the size."""
 MOST_QUESTIONS = 8
@@ -21,7 +22,8 @@ MOST_QUESTIONS = 8
 
 
 class SizeDecided(Exception):
-    """The code asks too often whether a symbolic size equals something: it must be traced size by size."""
+    """The code looks a symbolic size up, or asks too often whether one equals something: it must be traced size by
+    size."""
 
 
 class Symbols:
@@ -96,9 +98,6 @@ class Symbols:
             raise SizeDecided(f"a branch on whether {a} is {b}, after {MOST_QUESTIONS} others")
 
 
-LIBRARY = (os.path.dirname(jax.__file__), os.path.dirname(os.path.dirname(__file__)))
-
-
 def _must_be_kept(asking: FrameType) -> bool:
     """Whether the user's code asks, or a file of JAX that branches."""
     place = asking.f_code.co_filename
@@ -107,8 +106,9 @@ def _must_be_kept(asking: FrameType) -> bool:
 
 def _looks_up(asking: FrameType) -> bool:
     """Whether the user's code is at a set's ``in`` or at a subscript; calls of jitted functions hash sizes, too."""
-    operation = dis.opname[asking.f_code.co_code[asking.f_lasti]]
-    return operation in ("CONTAINS_OP", "BINARY_SUBSCR") and not asking.f_code.co_filename.startswith(LIBRARY)
+    if asking.f_code.co_filename.startswith(LIBRARY):
+        return False
+    return dis.opname[asking.f_code.co_code[asking.f_lasti]] in ("CONTAINS_OP", "BINARY_SUBSCR")
 
 
 def _are_equal(a: str, b: str, dims: Mapping[str, int]) -> bool:
