@@ -25,7 +25,7 @@ from verify.drawing.cases import Case
 from verify.drawing.hard_cases import at_covering_sizes
 from verify.records.record import Cell
 from verify.tracing.engine import Arrays, Engine
-from verify.tracing.survey import extra_builder, precision_of
+from verify.tracing.survey import precision_of, survey
 from verify.tracing.trials import MOST_TRIALS, Trials, repeated, together, trials_of
 
 TRIALS = {"eager": 1, "jit": 8, "vmap": MOST_TRIALS, "sharded": 8, "sharded_explicit": 8}
@@ -47,11 +47,14 @@ ALL_DIGITS = 0.25
 def as_function(engine: Engine, case: Case, dtype: str, which: Sequence[str] = BOTH) -> Callable[..., list[list[Any]]]:
     """Sides of a claim as a function of flat arrays, for the sizes and structure of a case; leaves side by side."""
     sides, count = engine.sides, len(case.structure.leaves)
-    build_extra = extra_builder(sides, case.structure, case.dims, dtype)
+    known = engine.traced(case.structure, dtype, case.dims).survey
+    if known is None or not known.of_any_sizes:
+        with precision_of(dtype):
+            known = survey(sides, case.structure, dtype, case.dims)
 
     def asked(*flat: Any) -> list[list[Any]]:
         arguments = case.structure.build(flat[:count])
-        extra = build_extra(arguments, flat[count:])
+        extra = known.build_extra(arguments, flat[count:])
         found = [getattr(sides, side)(arguments, extra).leaves for side in which]
         return [[x for x in leaves if jnp.result_type(x) != jax.dtypes.float0] for leaves in found]
 
@@ -163,15 +166,17 @@ class Depth:
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A cell and its trials. Under vmap the hand-written side is compiled alone: the reference is asked only where
-    digits are lost."""
+    """A cell and its trials. The reference is compiled beside the hand-written side under jit, in the dtype that
+    people train in; elsewhere it is asked only where digits are lost."""
 
     cell: CompiledCell
     trials: Trials
 
     @property
     def which(self) -> Sequence[str]:
-        return BOTH if self.cell.mode != "vmap" else BOTH[:1]
+        engine = self.cell.engine
+        usual = "float32" if "float32" in engine.dtypes else engine.formula_dtype
+        return BOTH if self.cell.mode in ("jit", *SHARDED) and self.cell.dtype == usual else BOTH[:1]
 
 
 def planned(engine: Engine, backend: str, dtype: str, mode: str, matmul: str | None = None) -> Planned:

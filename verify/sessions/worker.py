@@ -47,6 +47,8 @@ class Loaded:
 
 MOST_KEPT = 16
 """Claims after which JAX may forget what it has traced and compiled: kept, it fills gigabytes in a long run."""
+NEW_OBJECTS = 20_000
+"""After so many the garbage is collected, rather than after 700: tracing makes them by the hundred thousand."""
 SCANNED = "scan:"
 """How the target of a rule begins that a scan found."""
 
@@ -173,6 +175,7 @@ class Worker:
 
         jax.devices()
         gc.freeze()  # JAX is a million objects that need not be looked through again and again
+        gc.set_threshold(NEW_OBJECTS, 10, 10)
         gc.enable()
 
     def header(self) -> dict[str, Any]:

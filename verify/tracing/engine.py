@@ -183,7 +183,7 @@ class Engine:
             found = None
             traced = self.formula(case)
             if traced.engine == "symbolic" and traced.both is not None:
-                found = stacked(self.sides, case.structure, self.formula_dtype)
+                found = stacked(self.sides, case.structure, traced)
             self._stacks[key] = found and found.link(wide(np.float64), guarded=False)
         return self._stacks[key] if self.sides.symbols.stand_for(case.dims) else None
 

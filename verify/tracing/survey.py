@@ -48,6 +48,8 @@ class Survey:
     extra_labels: tuple[str, ...]
     extra_avals: list[Any]
     build_extra: Callable[[Mapping[str, Any], Sequence[Any]], dict[str, Any]]
+    of_any_sizes: bool
+    """Whether ``build_extra`` serves at other sizes, too: no output stands still, whose cotangent has its shape."""
 
 
 def survey(sides: Sides, structure: Structure, dtype: str, sizes: Mapping[str, Any]) -> Survey:
@@ -75,13 +77,8 @@ def survey(sides: Sides, structure: Structure, dtype: str, sizes: Mapping[str, A
         jaxpr = jax.make_jaxpr(primal)(*avals)
     except Exception as error:
         raise ReferenceRaised(first_line(error)) from error
-    return Survey(avals, primal, jaxpr, seen["moving"], *_extra(sides, seen, avals))
-
-
-def extra_builder(sides: Sides, structure: Structure, dims: Mapping[str, int], dtype: str) -> Any:
-    """How to turn flat cotangents or tangents into what hand and reference take."""
-    with precision_of(dtype):
-        return survey(sides, structure, dtype, dims).build_extra
+    moves = all(jnp.issubdtype(d, jnp.inexact) for _, d in seen["output"])
+    return Survey(avals, primal, jaxpr, seen["moving"], *_extra(sides, seen, avals), moves)
 
 
 def _extra(

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 
 from verify.drawing.cases import TRIAL, Case, Structure
 from verify.drawing.draws import Draws
@@ -19,7 +18,7 @@ from verify.drawing.sizes import size_of
 from verify.drawing.values import cotangent, draw_stacked
 from verify.programs.program import Program, translate
 from verify.tracing.relations import Sides
-from verify.tracing.survey import precision_of, survey
+from verify.tracing.survey import precision_of
 from verify.tracing.trace import Traced
 
 MOST_TRIALS = 512
@@ -93,29 +92,21 @@ TRIALS = "number_of_trials"
 """The name of the dimension along which trials are stacked."""
 
 
-def stacked(sides: Sides, structure: Structure, dtype: str) -> Program | None:
-    """Hand and reference under ``jax.vmap`` over trials, as one program; hand's outputs come first.
+def stacked(sides: Sides, structure: Structure, traced: Traced) -> Program | None:
+    """Hand and reference of a symbolic trace under ``jax.vmap`` over trials, as one program; hand's outputs first.
 
     None if there is no such form.
     """
-    if TRIALS in structure.dims:
+    if TRIALS in structure.dims or traced.survey is None:
         return None
+    hand, reference = map(core.jaxpr_as_fun, traced.sides)
     try:
-        with precision_of(dtype), sides.symbols.asked():
-            symbols = sides.symbols.named((*structure.dims, TRIALS))
-            known = survey(sides, structure, dtype, dict(zip(structure.dims, symbols, strict=False)))
-            count = len(known.avals)
-
-            def both(*flat: Any) -> tuple[Any, ...]:
-                arguments = structure.build(flat[:count])
-                extra = known.build_extra(arguments, flat[count:])
-                sides_of = sides.hand(arguments, extra).leaves, sides.reference(arguments, extra).leaves
-                kept = [i for i, x in enumerate(sides_of[1]) if jnp.result_type(x) != jax.dtypes.float0]
-                return tuple(jnp.asarray(leaves[i]) for leaves in sides_of for i in kept)
-
+        with precision_of(traced.dtype), sides.symbols.asked():
+            trials = sides.symbols.named((TRIALS,))
             avals = [
-                jax.ShapeDtypeStruct((symbols[-1], *a.shape), a.dtype) for a in (*known.avals, *known.extra_avals)
+                jax.ShapeDtypeStruct((*trials, *a.shape), a.dtype)
+                for a in (*traced.survey.avals, *traced.survey.extra_avals)
             ]
-            return translate(jax.make_jaxpr(jax.vmap(both))(*avals))
+            return translate(jax.make_jaxpr(jax.vmap(lambda *flat: (*hand(*flat), *reference(*flat))))(*avals))
     except Exception:  # anything at all: the trials are then evaluated one by one
         return None
