@@ -7,10 +7,10 @@ writing it in NumPy; the rest says what XLA does where they differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 _KINDS = {"float32": "float", "float64": "float", "longdouble": "float", "complex64": "complex",
           "complex128": "complex", "bool": "bool"}
@@ -61,8 +61,19 @@ def _round_away(x: Any) -> Any:
     return np.where(np.abs(x - whole) >= 0.5, whole + np.copysign(1, x).astype(whole.dtype), whole)
 
 
+@cache
+def _scipy() -> Any:
+    from scipy import special  # takes long to import, and few claims need it
+
+    return special
+
+
+def _special(name: str) -> Callable:
+    return lambda *operands: getattr(_scipy(), name)(*operands)
+
+
 def _polygamma(m: Any, x: Any) -> Any:
-    sign = np.where(np.fmod(m, 2) == 0, -1, 1).astype(x.dtype)
+    sign, special = np.where(np.fmod(m, 2) == 0, -1, 1).astype(x.dtype), _scipy()
     return np.where(m == 0, special.digamma(x), sign * special.gamma(m + 1) * special.zeta(m + 1,
                                                                                            x)).astype(x.dtype)
 
@@ -135,14 +146,15 @@ FLOAT: dict[str, Callable] = ANY | {
     "cbrt": np.cbrt,
     "exp": np.exp, "exp2": np.exp2, "exp_neg_sq": _exp_neg_sq, "expm1": np.expm1, "log": np.log,
     "log1p": np.log1p, "log2": np.log2,
-    "logistic": special.expit,
+    "logistic": _special("expit"),
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh,
-    "acosh": np.arccosh, "atanh": np.arctanh, "erf": special.erf, "erfc": special.erfc,
-    "erf_inv": special.erfinv,
-    "lgamma": special.gammaln, "digamma": special.digamma, "polygamma": _polygamma, "zeta": special.zeta,
-    "igamma": special.gammainc, "igammac": special.gammaincc, "regularized_incomplete_beta": special.betainc,
-    "bessel_i0e": special.i0e, "bessel_i1e": special.i1e, "floor": np.floor, "ceil": np.ceil,
+    "acosh": np.arccosh, "atanh": np.arctanh, "erf": _special("erf"), "erfc": _special("erfc"),
+    "erf_inv": _special("erfinv"),
+    "lgamma": _special("gammaln"), "digamma": _special("digamma"), "polygamma": _polygamma, "zeta": _special("zeta"),
+    "igamma": _special("gammainc"), "igammac": _special("gammaincc"),
+    "regularized_incomplete_beta": _special("betainc"),
+    "bessel_i0e": _special("i0e"), "bessel_i1e": _special("i1e"), "floor": np.floor, "ceil": np.ceil,
     "round_even": np.rint, "round_away": _round_away, "complex": lambda re, im: re + 1j * im,
     "reduce_precision": reduce_precision, "reduce_sum": _reducer(np.add),
     "reduce_prod": _reducer(np.multiply),
