@@ -93,6 +93,18 @@ def test_killed_at_random_moments(tmp_path, times):
         assert not list(folder.path.glob(".*.tmp")) or not folder.ended
 
 
+def test_resume_alone_goes_on_with_what_was_killed(tmp_path):
+    for _ in range(20):
+        process = stubbed(tmp_path, "run", "x.py", "--seed", "7", "-v")
+        if not killed(process, 0.01, True)[1]:
+            break
+    (last, *_), before = runs(tmp_path / "reports"), len(runs(tmp_path / "reports"))
+    assert not last.ended
+    out, err = stubbed(tmp_path, "run", "--resume", "-q").communicate(timeout=60)
+    assert err == "verify: --resume: verify run x.py --seed 7\n", (out, err)
+    assert len(runs(tmp_path / "reports")) == before and last.ended and len(last.read().claims) == CLAIMS
+
+
 @pytest.mark.slow
 def test_killed_at_100_moments_of_a_real_run(tmp_path):
     (tmp_path / "claims.py").write_text(REAL_CLAIMS)

@@ -48,9 +48,12 @@ class Selection:
         return (*self.single_device_modes(dtype), *self._sharded_modes(backend, dtype))
 
     def single_device_modes(self, dtype: str) -> tuple[str, ...]:
-        """What users run most in full; of the remaining cells one for each claim, in turn with the seed."""
+        """What users run most in full; of the remaining cells one for each claim, in turn with the seed. A line of a
+        text is a formula that nobody runs."""
         if self.budget.full:
             return MODES
+        if self.engine.claim.equation is not None and self.numpy_asked and self.budget.dtypes is None:
+            return ()
         has = self.engine.dtypes
         turn = self.engine.draws.number + self.budget.seed
         eager = turn // 4 % EAGER_TURNS == 0 and has[turn % len(has)] == dtype

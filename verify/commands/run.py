@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -50,7 +51,8 @@ def parser() -> Parser:
     which("-k", dest="keyword", metavar="EXPR", help="only claims whose name matches, as in pytest")
     which("--lf", dest="last_failed", action="store_true", help="only claims that failed last time")
     which("--changed", action="store_true", help="only claims that depend on what changed since they were judged")
-    which("--resume", action="store_true", help="go on with the last run where it was stopped")
+    resume = "go on with the last run where it was stopped; alone: whatever that was asked"
+    which("--resume", action="store_true", help=resume)
 
     where = parser.add_argument_group("where and how much").add_argument
     backends, dtypes = some_of(*BACKENDS), some_of(*DTYPES)
@@ -91,6 +93,7 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     from verify.report.terminal import TerminalReporter
     from verify.sessions.team import leads
 
+    parsed, argv = _resuming(parsed, argv)
     for path in (parsed.json, parsed.junit):
         check_writable(path)
     quiet = parsed.quiet + (1 if parsed.distributed and not leads(os.environ) else 0)
@@ -102,6 +105,17 @@ def execute(parsed: Namespace, argv: list[str]) -> int:
     if on_github:
         written.append(_told_github(record))
     return record.exit_code or (0 if all(written) else INTERNAL_ERROR)
+
+
+def _resuming(parsed: Namespace, argv: list[str]) -> tuple[Namespace, list[str]]:
+    """A bare ``--resume`` stands for the command line of the run that did not end; it is told which."""
+    from verify.sessions.kept import asked, meant
+
+    words = meant(parsed.output, ("verify", *argv)) if parsed.resume else ("verify", *argv)
+    if words == ("verify", *argv):
+        return parsed, argv
+    print(f"verify: --resume: {shlex.join(asked(words))}", file=sys.stderr)
+    return parser().parse_args(words[2:]), list(words[1:])
 
 
 def _reports(

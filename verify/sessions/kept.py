@@ -13,18 +13,29 @@ MOST_RUNS = 40
 """Past runs in which the outcome of an unchanged claim is looked for."""
 UNCHANGED = "nothing that it depends on has changed since run"
 SHOWN: dict[str, int] = {
-    "--resume": 0, "--distributed": 0, "-q": 0, "-v": 0, "--color": 1, "--json": 1, "--junit": 1, "--keep": 1,
+    "--resume": 0, "--distributed": 0, "-q": 0, "-v": 0, "--color": 1, "--json": 1, "--junit": 1, "--keep": 1, "-o": 1,
 }  # fmt: skip
-"""Options that say how a run is shown, not what is judged, and how many words follow each."""
+"""Options that say how a run is shown, or where it is kept, not what is judged, and how many words follow each."""
+RUN = ("verify", "run")
 
 
 def resumable(root: str | Path, argv: tuple[str, ...]) -> tuple[RunFolder, Record] | None:
     """The last run and what it recorded, if it did not end and was asked the same."""
-    for folder in runs(root)[:1]:
-        record = folder.read()
-        if not folder.ended and asked(record.argv) == asked(argv):
-            return folder, record
-    return None
+    last = _unfinished(root)
+    return last if last is not None and asked(last[1].argv) == asked(argv) else None
+
+
+def meant(root: str | Path, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The command line that is meant: ``verify run --resume`` alone means the last run, if it did not end."""
+    last = _unfinished(root) if asked(argv) == RUN else None
+    before = asked(last[1].argv) if last is not None else ()
+    return (*before, *argv[2:]) if before[:2] == RUN else argv
+
+
+def _unfinished(root: str | Path) -> tuple[RunFolder, Record] | None:
+    """The last run and what it recorded, if it did not end."""
+    last = next(iter(runs(root)), None)
+    return None if last is None or last.ended else (last, last.read())
 
 
 def asked(argv: tuple[str, ...]) -> tuple[str, ...]:
