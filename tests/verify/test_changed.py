@@ -121,6 +121,15 @@ def test_what_an_edit_changes(module, where, old, new, changes):
     assert {n for n in NAMES if before[n].digest != after[n].digest} == changes
 
 
+def test_no_bytecode_of_an_older_text_is_left(module, monkeypatch):
+    """It would be taken for that of an edit of the same size within the same second."""
+    path, helper = module
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    prints_of(path, helper)
+    assert not list(path.parent.rglob("*.pyc")) and not sys.dont_write_bytecode
+
+
 def test_the_files_of_a_claim(module):
     path, helper = module
     prints = prints_of(path, helper)

@@ -15,6 +15,7 @@ import sys
 import traceback
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,7 +37,8 @@ def collect(target: str) -> tuple[list[Claim], list[str]]:
     if place.startswith("scan:"):
         return [_scanned(target)], []
     problems: list[str] = []
-    modules = [_file(place)] if is_file(place) else _package(place, problems)
+    with _without_bytecode():
+        modules = [_file(place)] if is_file(place) else _package(place, problems)
     claims = claims_of(modules)
     if not wanted:
         return claims, problems
@@ -46,6 +48,16 @@ def collect(target: str) -> tuple[list[Claim], list[str]]:
         hint = f"did you mean {place}::{near[0]}?" if near else f"`verify list {place}` shows what it has"
         raise TargetError(f"{target}: {place} has no claim {wanted!r}; {hint}")
     return chosen, problems
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Python takes bytecode for that of a source of the same size and second; the user's next edit may come sooner."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _scanned(target: str) -> Claim:
