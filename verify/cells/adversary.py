@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from verify.cells.comparison import as_wide, differs
+from verify.cells.comparison import as_wide, differ
 from verify.drawing.cases import CLIMBED, Case
 from verify.drawing.values import to_dtype
 from verify.tracing.engine import Arrays, Engine
@@ -42,7 +42,7 @@ def climbed(engine: Engine, case: Case, steps: int = STEPS) -> tuple[Case, Array
         best = None
         for near in _near(rng, case):
             hand, reference = engine.wide(near)
-            if any(differs(h, r).any() for h, r in zip(hand, reference, strict=True)):
+            if differ(hand, reference):
                 return near, hand, reference
             reached = discrepancy(hand, reference)
             if reached > height:

@@ -15,7 +15,7 @@ import numpy as np
 
 from verify.cells.accuracy import Suspicion, suspicions
 from verify.cells.adversary import DEAR_STEPS, STARTS, STEPS, climbed
-from verify.cells.comparison import clearly_fine, compare_all, precision
+from verify.cells.comparison import clearly_fine, compare_all, differ, precision
 from verify.cells.examining import examine_cases, is_moderate
 from verify.cells.losses import agreed, confirm_losses
 from verify.cells.seen import Breadth, Seen
@@ -128,8 +128,9 @@ def _judge_block(
             if may_differ and not at_most:
                 seen.faint.append(here)
         else:
-            for part in engine.cut(case, hand, reference):
-                seen.differing.append(here if part is case else Seen(part, *engine.wide(part)))
+            parts = [Seen(p, *engine.wide(p)) for p in engine.cut(case, hand, reference) if p is not case]
+            # alone a row may be right that is wrong at its place
+            seen.differing += [part for part in parts if differ(part.hand, part.reference)] or [here]
     if at_most:
         return
     if not low:

@@ -73,6 +73,11 @@ def differs(hand: np.ndarray, reference: np.ndarray, resolution: float = RESOLUT
     return ~(close | (hand == reference))
 
 
+def differ(hand: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> bool:
+    """Whether any entry of any output does."""
+    return any(differs(h, r).any() for h, r in zip(hand, reference, strict=True))
+
+
 def stands_out(hand: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Where they differ so, and where they differ by less but still by more than rounding: of the entry, and of the
     largest one."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from flint import arb
 
-from verify.cells.comparison import RESOLUTION, WORSE, as_wide, differs
+from verify.cells.comparison import RESOLUTION, WORSE, as_wide, differ
 from verify.drawing.cases import Case
 from verify.programs.arithmetic import wide
 from verify.programs.ball import ball, rounded_number
@@ -215,4 +215,4 @@ def primal_depends_on_dtype(engine: Engine, case: Case) -> bool:
         [as_wide(x) for x in traced.primal.link(wide(np.float64))(case.dims, list(case.values)) if x.dtype.kind in "fc"]
         for traced in (engine.formula(case), engine.traced(case.structure, case.dtype, case.dims))
     ]
-    return any(differs(a, b).any() for a, b in zip(*values, strict=True))
+    return differ(*values)
