@@ -14,7 +14,9 @@ from handgrad.domains import positive
 from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
 from verify.cells.adversary import climbed, discrepancy
+from verify.cells.breadth import _judge_block
 from verify.cells.budget import Budget
+from verify.cells.seen import Breadth
 from verify.cli import main
 from verify.drawing.cases import DTYPES
 from verify.drawing.values import AXIS, binades, numpy_dtype
@@ -159,3 +161,12 @@ def test_what_was_found_uphill_is_replayed(tmp_path, monkeypatch):
     text = next(tmp_path.glob("r/*/report.md")).read_text()
     case = re.findall(r"verify replay (\S+-climbed[\w-]*)", text)[0]
     assert main(["replay", case, "-o", "r"]) == 0
+
+
+def test_a_row_that_is_right_alone_does_not_hide_a_mistake_at_its_place():
+    engine = engine_of(claim_of(lambda x: twice(x).at[40:].multiply(2), squares, "x"))
+    case = engine.case(EVERY - 1, "float64")
+    assert engine.is_along_exponents(case) and case.dims["n"] > 40
+    seen = Breadth("float64")
+    _judge_block(engine, seen, [case], [], [], lambda: None)
+    assert [s.case for s in seen.differing] == [case]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from verify.commands.watch import _stamps, _wait
+from verify.drawing.fingerprint import fingerprint
 from verify.records.record import read_record
 from verify.records.runs import latest
 from verify.sessions.collect import collect
-from verify.sessions.fingerprint import fingerprint
 from verify.sessions.kept import UNCHANGED
 
 ROOT = Path(__file__).parents[2]

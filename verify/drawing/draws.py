@@ -9,6 +9,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy as np
 from handgrad.claims import Claim
 from handgrad.domains import Domain, real
 from verify.drawing.cases import DTYPES, Case, Leaf, Structure
+from verify.drawing.fingerprint import fingerprint
 from verify.drawing.signature import Signature, signature_of
-from verify.drawing.sizes import draw_sizes, size_of, sizes_of
+from verify.drawing.sizes import draw_sizes, named_sizes, size_of, sizes_of
 from verify.drawing.specification import ArraySpec, GivenSpec, Spec, StaticSpec, TreeSpec
 from verify.drawing.values import Wanted, cotangent, draw_all, numpy_dtype, to_dtype
 
@@ -55,6 +57,11 @@ class Draws:
         self.number = self._number()
         self._name = self._spoken_name()
         self._streams: dict[tuple[int, str], tuple[Any, Any, np.random.Generator]] = {}
+
+    @cached_property
+    def named(self) -> tuple[int, ...]:
+        """Sizes that the claim's code is written with."""
+        return named_sizes(fingerprint(self.claim).numbers)
 
     def _number(self) -> int:
         """The claim as a number: its own stream of randomness."""
@@ -159,7 +166,7 @@ class Draws:
 
     def sizes(self, numbers: Sequence[float], structure: Structure, turn: int) -> dict[str, int]:
         """The sizes of a case, from random numbers in [0, 1); the first turns cover the corners."""
-        return sizes_of(numbers, structure.dims, structure.shapes, turn)
+        return sizes_of(numbers, structure.dims, structure.shapes, turn, self.named)
 
     def _variants_in(self, dtype: str) -> list[int]:
         """All of them where the formula is judged; of many, some in the other dtypes, others for another seed."""
@@ -225,7 +232,7 @@ class Draws:
 
             specs = [a.shape for a in self._plain_leaves()]
             rng = self.rng(3)
-            sizes = [draw_sizes(rng, self.signature.dims, specs, i) for i in range(GIVEN_EXAMPLES)]
+            sizes = [draw_sizes(rng, self.signature.dims, specs, i, self.named) for i in range(GIVEN_EXAMPLES)]
             examples = draw_examples(self.given, sizes, seed=int(rng.integers(2**31)), count=GIVEN_EXAMPLES)
             variants = self.variants()
             self._pool = grouped(self, examples, variants)

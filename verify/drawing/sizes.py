@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import CodeType
 from typing import Any
@@ -20,6 +20,10 @@ LARGEST_CASE = 4096
 LARGEST_FIXED = 2**27
 """Entries of an array of fixed sizes: a gibibyte in float64, several times over while it is judged."""
 
+NAMED = range(33, 2048)
+"""Whole numbers in a claim's code that are sizes, perhaps, and are seldom drawn otherwise."""
+FIRST_NAMED = 12
+"""So many of them follow the corner cases: code that orders sizes is traced at few shapes alone."""
 BESIDE_POWERS = (31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257)
 ARITHMETIC = {
     "floordiv": lambda a, b: a // b,
@@ -61,18 +65,36 @@ def size_of(text: str, dims: Mapping[str, Any]) -> Any:
         raise SizeError(f"the size {text!r} cannot be evaluated: {error}") from None
 
 
+def named_sizes(numbers: Iterable[int]) -> tuple[int, ...]:
+    """Sizes at which code that is written with these numbers may begin to do something else: a branch on a size, blocks
+    of 512 columns, of which there should be two and a rest. What tells most comes first."""
+    found = sorted(k for k in numbers if k in NAMED)
+    places = (lambda k: k + 1, lambda k: 2 * k + 1, lambda k: k, lambda k: k + k // 3, lambda k: 2 * k, lambda k: k - 1)
+    sizes = (place(k) for place in places for k in found)
+    return tuple(dict.fromkeys(size for size in sizes if size <= LARGEST_CASE))
+
+
 def draw_sizes(
-    rng: np.random.Generator, dims: Sequence[str], shapes: Sequence[Sequence[str]], index: int | None = None
+    rng: np.random.Generator,
+    dims: Sequence[str],
+    shapes: Sequence[Sequence[str]],
+    index: int | None = None,
+    named: Sequence[int] = (),
 ) -> dict[str, int]:
-    """Sizes for every dimension name. The first indices cover the corner cases in a fixed order."""
-    return sizes_of(rng.random(len(dims) + 2).tolist(), dims, shapes, index)
+    """Sizes for every dimension name. The first indices cover the corner cases in a fixed order, then what is
+    ``named``."""
+    return sizes_of(rng.random(len(dims) + 2).tolist(), dims, shapes, index, named)
 
 
 def sizes_of(
-    numbers: Sequence[float], dims: Sequence[str], shapes: Sequence[Sequence[str]], index: int | None = None
+    numbers: Sequence[float],
+    dims: Sequence[str],
+    shapes: Sequence[Sequence[str]],
+    index: int | None = None,
+    named: Sequence[int] = (),
 ) -> dict[str, int]:
     """As ``draw_sizes``, from numbers in [0, 1), two more than there are dimensions or any number beyond that."""
-    sizes = dict(zip(dims, _proposal(numbers, len(dims), index), strict=True))
+    sizes = dict(zip(dims, _proposal(numbers, len(dims), index, named), strict=True))
     factors = _factors(tuple(dims), tuple(map(tuple, shapes)))
     if factors is not None and all([math.prod([sizes[k] for k in names]) <= LARGEST_CASE for names in factors]):
         return sizes
@@ -128,11 +150,18 @@ def _grown(sizes: Mapping[str, int], axes: Sequence[str]) -> dict[str, int]:
     return {k: v + 1 for k, v in sizes.items()}
 
 
-def _proposal(numbers: Sequence[float], count: int, index: int | None) -> list[int]:
-    if index is not None and index < len(_corners(count)):
-        return list(_corners(count)[index])
+def _proposal(numbers: Sequence[float], count: int, index: int | None, named: Sequence[int]) -> list[int]:
+    corners, turn = _corners(count), math.inf if index is None else index
+    if turn < len(corners):
+        return list(corners[int(turn)])
     kind, where, *u = numbers[: count + 2]
     at = int(where * count)
+    if named and count and (turn < len(corners) + FIRST_NAMED or kind < 0.04):
+        number = int(turn) - len(corners) if turn < len(corners) + FIRST_NAMED else int(where * len(named) * count)
+        if number < len(named) * count:
+            size, at = named[number // count], number % count
+            others = min(4, LARGEST_CASE // size)
+            return [size if i == at else 1 + int(others * x) for i, x in enumerate(u[:count])]
     if kind < 0.30:
         return [1 + int(4 * x) for x in u]
     if kind < 0.88:

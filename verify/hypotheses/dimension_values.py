@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy as np
 from verify.hypotheses.conditions import Feature
 
 
-def dimension_features(dims: Sequence[Mapping[str, int]]) -> list[Feature]:
-    """Sizes, their differences and remainders."""
+def dimension_features(dims: Sequence[Mapping[str, int]], fails: np.ndarray | None = None) -> list[Feature]:
+    """Sizes, their differences and remainders; those after the common divisor of the sizes that fail, too."""
     names = [name for name in dims[0] if all(name in one for one in dims)]
     table = {name: np.array([float(one[name]) for one in dims]) for name in names}
     names = [
@@ -23,7 +24,8 @@ def dimension_features(dims: Sequence[Mapping[str, int]]) -> list[Feature]:
     for one, two in itertools.combinations(names, 2):
         found.append(compared(one, two, table[one] - table[two], "dims"))
     for name in names:
-        for divisor in (2, 3, 4, 8, 16, 32, 64, 128):
+        common = math.gcd(*table[name][fails].astype(int).tolist()) if fails is not None and fails.any() else 0
+        for divisor in dict.fromkeys((2, 3, 4, 8, 16, 32, 64, 128, *([common] if common > 1 else ()))):
             if table[name].max() >= divisor:
                 remainder = table[name] % divisor
                 whole, odd = f"{name} % {divisor} == 0", f"{name} % {divisor} != 0"

@@ -43,7 +43,7 @@ def nonfinite(cases: Sequence[Case], view: View) -> Diagnosis:
     if found is None:
         fails = np.array([case.failed for case in marked])
         found = best(case_features(marked), fails) or best(
-            dimension_features([case.sizes for case in marked]), fails
+            dimension_features([case.sizes for case in marked], fails), fails
         )
     evidence = f"on {len(failing)} of {len(cases)} cases"
     if found is None:
@@ -102,7 +102,7 @@ def wrong_shape(cases: Sequence[Case], view: View) -> Diagnosis:
     got = structure.shape_name([case.hand.shape for case in off], [dict(case.sample.dims) for case in off])
     wanted = structure.wanted_name(view.dims, off)
     fails = np.array([not case.same_shape for case in cases])
-    dims = dimension_features([case.sizes for case in cases])
+    dims = dimension_features([case.sizes for case in cases], fails)
     condition = best(dims, fails) if not fails.all() else None
     where = f" where {condition.text}" if condition is not None else ""
     return Diagnosis(

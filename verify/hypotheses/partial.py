@@ -163,7 +163,7 @@ def _case_condition(cases: Sequence[Case], loose: bool, trivial: bool) -> Condit
     fails = np.array([case.failed for case in cases])
     if not fails.any() or fails.all():
         return None
-    dims = dimension_features([case.sizes for case in cases])
+    dims = dimension_features([case.sizes for case in cases], fails)
     values = case_features(cases)
     flags = [feature for feature in values if feature.yes]
     imaginary = [feature for feature in values if feature.family == "imaginary"]

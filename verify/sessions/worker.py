@@ -119,9 +119,9 @@ class Worker:
         return Loaded(listed, tuple(problems))
 
     def _listed(self, target: str, claim: Any, place: tuple[int, int]) -> Listed:
+        from verify.drawing.fingerprint import fingerprint
         from verify.drawing.signature import signature_of
         from verify.drawing.specification import SignatureError
-        from verify.sessions.fingerprint import fingerprint
 
         base = target.partition("::")[0]
         shown = base if base.endswith(".py") else claim.module

@@ -1,0 +1,103 @@
+"""Sizes that the code itself names are drawn, and a diagnosis says from which size on a formula is wrong."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jaxtyping import Array, Float
+
+from tests.verify.judging import engine_of, judged
+from verify.api import claim_of
+from verify.drawing.sizes import FIRST_NAMED, LARGEST_CASE, draw_sizes, named_sizes
+from verify.hypotheses.dimension_values import dimension_features
+from verify.verdict.thresholds import around_thresholds
+
+N = Float[Array, "n"]
+Scalar = Float[Array, ""]
+BLOCK = 512
+
+
+def cubes(x: N) -> Scalar:
+    return jnp.sum(x**3)
+
+
+def right(x):
+    return 3 * x * x
+
+
+def long_rows(x):
+    return 2 * x * x if x.shape[0] > 300 else 3 * x * x
+
+
+def far_entries(x):
+    return (3 * x * x).at[280:].multiply(2)
+
+
+def multiples(x):
+    return 2 * x * x if x.shape[0] % 320 == 0 else 3 * x * x
+
+
+def in_blocks(inside, rest):
+    def hand(x):
+        full = x.shape[0] // BLOCK
+        out = jnp.zeros_like(x)
+
+        def block(i, out):
+            part = lax.dynamic_slice(x, (i * BLOCK,), (BLOCK,))
+            return lax.dynamic_update_slice(out, inside * part * part, (i * BLOCK,))
+
+        if full:
+            out = lax.fori_loop(0, full, block, out)
+        tail = x[full * BLOCK :]
+        return out.at[full * BLOCK :].set(rest * tail * tail)
+
+    return hand
+
+
+@pytest.mark.parametrize(
+    ("hand", "where"),
+    [(long_rows, "n > 300"), (far_entries, "n > 280"), (multiples, "n % 320 == 0"), (in_blocks(2, 3), "n > 511")],
+)
+def test_a_mistake_at_a_size_that_the_code_names(hand, where):
+    for seed in range(3):
+        record = judged(hand, cubes, cases=250, seed=seed)
+        assert record.verdict == "wrong" and f"only where {where}" in record.diagnosis.text, record.diagnosis.text
+
+
+@pytest.mark.parametrize("hand", [in_blocks(3, 3), lambda x: x * x * 3 if x.shape[0] > 300 else right(x)])
+def test_code_that_names_a_size_and_is_right(hand):
+    assert judged(hand, cubes, cases=250).verdict == "agrees"
+
+
+def test_the_sizes_that_numbers_name():
+    assert named_sizes({3, 512, 32, 5000}) == (513, 1025, 512, 682, 1024, 511)
+    assert named_sizes({40, 2000})[:3] == (41, 2001, 81)
+    assert max(named_sizes(range(10**4))) <= LARGEST_CASE and named_sizes({1, 2, -600}) == ()
+
+
+@pytest.mark.parametrize("shapes", [[["n"]], [["m", "n"], ["n", "N"]]], ids=str)
+def test_named_sizes_follow_the_corners_in_every_dimension(shapes):
+    names, named = sorted({axis for shape in shapes for axis in shape}), named_sizes({512})
+    rng = np.random.default_rng(0)
+    drawn = [draw_sizes(rng, names, shapes, index, named) for index in range(60)]
+    plain = [draw_sizes(np.random.default_rng(0), names, shapes, index) for index in range(4)]
+    assert drawn[:4] == plain
+    at = [(k, size) for sizes in drawn for k, size in sizes.items() if size in named]
+    assert len(at) >= min(FIRST_NAMED, len(named) * len(names)) and {k for k, _ in at} == set(names)
+
+
+def test_every_case_has_the_truth_of_its_own_size():
+    engine = engine_of(claim_of(lambda x: 2 * x * x if x.shape[0] > 77 else 3 * x * x, cubes, "x"))
+    case = engine.case(20, "float64")
+    at = lambda n: engine.completed(engine.draws.resized(case, {"n": n}))  # noqa: E731
+    found = list(around_thresholds(engine, [at(600), at(400)], [at(1), at(9)]))
+    assert found and all(failed == (seen.case.dims["n"] > 77) for seen, failed in found)
+    assert {77, 78} <= {seen.case.dims["n"] for seen, _ in found}
+    assert not list(around_thresholds(engine, [at(600), at(5)], [at(9)]))  # mixed: no threshold
+    assert not list(around_thresholds(engine, [], [at(9)])) and not list(around_thresholds(engine, [at(9)], []))
+
+
+def test_the_common_divisor_of_what_fails_is_a_feature():
+    sizes, fails = [{"n": n} for n in (7, 35, 70, 14)], np.array([False, True, True, False])
+    assert "n % 35 == 0" in {f.no for f in dimension_features(sizes, fails)}
+    assert "n % 35 == 0" not in {f.no for f in dimension_features(sizes)}
