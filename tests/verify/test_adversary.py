@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from handgrad.domains import positive
 from tests.verify.judging import engine_of, judged
@@ -19,9 +19,11 @@ from verify.cells.budget import Budget
 from verify.cells.seen import Breadth
 from verify.cli import main
 from verify.drawing.cases import DTYPES
+from verify.drawing.hard_cases import _whole_among
 from verify.drawing.values import AXIS, binades, numpy_dtype
 from verify.sessions.collect import collect
 from verify.tracing.engine import EVERY, ROWS
+from verify.verdict.further_cases import FEW, more_like
 from verify.verdict.judge import judge
 
 N = Float[Array, "n"]
@@ -170,3 +172,61 @@ def test_a_row_that_is_right_alone_does_not_hide_a_mistake_at_its_place():
     seen = Breadth("float64")
     _judge_block(engine, seen, [case], [], [], lambda: None)
     assert [s.case for s in seen.differing] == [case]
+
+
+def ignoring(x: N, t: Int[Array, "n"]) -> Scalar:
+    return jnp.sum(jnp.where(t == -100, 0.0, (x - t) ** 2))
+
+
+def weighed(x: N, k: int) -> Scalar:
+    return jnp.sum(x**2) * k
+
+
+def cooled(x: N, step: int) -> Scalar:
+    return jnp.sum(x**2) / jnp.maximum(0.1, 1.0 - 0.001 * step)
+
+
+def test_whole_numbers_are_of_any_magnitude():
+    record = judged(lambda x, step: 2 * x / (1 - 0.001 * step), cooled, cases=2000)
+    assert record.verdict == "wrong" and "only where step > 900, and" in record.diagnosis.text, record
+
+
+@pytest.mark.parametrize(
+    ("hand", "reference", "where"),
+    [
+        (lambda x, t: 2 * (x - t), ignoring, "t == -100"),
+        (lambda x, k: jnp.where(k > 10, 1, 2) * x * k, weighed, "k > 10"),
+        (lambda x, k: jnp.where(k < 1000, 2, 1) * x * k, weighed, "k (>= 1000|> 999)"),
+    ],
+    ids=["label", "more than 10", "from 1000 on"],
+)
+def test_whole_numbers_of_a_program_are_values_of_arguments(hand, reference, where):
+    for seed in range(3):
+        record = judged(hand, reference, cases=500, seed=seed)
+        assert record.verdict == "wrong" and re.search(f"only where {where},", record.diagnosis.text), record
+
+
+def test_an_ignored_label_is_no_mistake():
+    assert judged(lambda x, t: jnp.where(t == -100, 0, 2 * (x - t)), ignoring, cases=500).verdict == "agrees"
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "uint32", "int64"])
+@pytest.mark.parametrize("domain", ["real", "positive", "nonnegative"])
+@pytest.mark.parametrize("shape", [(), (50,)])
+def test_whole_numbers_stay_what_they_may_be(dtype, domain, shape):
+    rng, ones = np.random.default_rng(0), np.ones(shape, dtype)
+    found = [_whole_among(rng, ones, domain, (0.5, 3.0, 7.0, 120.0, 1e9)) for _ in range(400)]
+    seen = {int(n) for drawn in found for n in drawn.flat}
+    assert all(drawn.dtype == dtype and drawn.shape == shape for drawn in found) and {7, 120} <= seen
+    assert (min(seen) < 0) == (domain == "real" and np.dtype(dtype).kind == "i")
+    assert np.iinfo(dtype).max == 127 or max(seen) > 240  # of any magnitude
+
+
+def test_where_few_cases_fail_more_of_their_kind_are_looked_at():
+    engine = engine_of(claim_of(lambda x: jnp.where(x == 5432.0, 7 * x, 2 * x), squares, "x"))
+    one = engine.case(EVERY // 2, "float64")
+    found = list(more_like(engine, [one]))
+    assert {seen.case.index % EVERY for seen, _ in found} == {EVERY // 2}
+    assert 3 < sum(failed for _, failed in found) < len(found)
+    assert all(failed == bool((seen.case.values[0] == 5432).any()) for seen, failed in found)
+    assert not list(more_like(engine, [one] * FEW)) and not list(more_like(engine, []))

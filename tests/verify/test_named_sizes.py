@@ -10,7 +10,7 @@ from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
 from verify.drawing.sizes import FIRST_NAMED, LARGEST_CASE, draw_sizes, named_sizes
 from verify.hypotheses.dimension_values import dimension_features
-from verify.verdict.thresholds import around_thresholds
+from verify.verdict.further_cases import around_thresholds
 
 N = Float[Array, "n"]
 Scalar = Float[Array, ""]
@@ -101,3 +101,18 @@ def test_the_common_divisor_of_what_fails_is_a_feature():
     sizes, fails = [{"n": n} for n in (7, 35, 70, 14)], np.array([False, True, True, False])
     assert "n % 35 == 0" in {f.no for f in dimension_features(sizes, fails)}
     assert "n % 35 == 0" not in {f.no for f in dimension_features(sizes)}
+
+
+def test_what_is_computed_stays_small():
+    def products(x: N) -> Scalar:
+        return jnp.sum(jnp.outer(x, x) ** 2)
+
+    def solved(x: N) -> Scalar:
+        return jnp.sum(jnp.linalg.solve(jnp.outer(x, x) + jnp.eye(x.shape[0]), x))
+
+    def largest(reference, number):
+        engine = engine_of(claim_of(lambda x: x * 0 + number, reference, "x"))
+        return max(engine.case(index, "float64").dims["n"] for index in range(40))
+
+    assert largest(cubes, 1024) == 2049 and largest(products, 256) > 257 and largest(products, 1024) < 512
+    assert largest(solved, 256) <= 257 and largest(solved, 40) > 40

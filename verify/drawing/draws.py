@@ -232,7 +232,7 @@ class Draws:
 
             specs = [a.shape for a in self._plain_leaves()]
             rng = self.rng(3)
-            sizes = [draw_sizes(rng, self.signature.dims, specs, i, self.named) for i in range(GIVEN_EXAMPLES)]
+            sizes = [draw_sizes(rng, self.signature.dims, specs, i) for i in range(GIVEN_EXAMPLES)]
             examples = draw_examples(self.given, sizes, seed=int(rng.integers(2**31)), count=GIVEN_EXAMPLES)
             variants = self.variants()
             self._pool = grouped(self, examples, variants)

@@ -17,6 +17,8 @@ import numpy as np
 
 LARGEST_CASE = 4096
 """Entries of one array in a randomly drawn case; fixed sizes may exceed it."""
+LARGEST_NAMED = 2**17
+"""The same where a size is one that the code names: 257 rows and columns."""
 LARGEST_FIXED = 2**27
 """Entries of an array of fixed sizes: a gibibyte in float64, several times over while it is judged."""
 
@@ -94,9 +96,11 @@ def sizes_of(
     named: Sequence[int] = (),
 ) -> dict[str, int]:
     """As ``draw_sizes``, from numbers in [0, 1), two more than there are dimensions or any number beyond that."""
-    sizes = dict(zip(dims, _proposal(numbers, len(dims), index, named), strict=True))
+    proposal = _named_proposal(numbers, len(dims), index, named)
+    most = LARGEST_CASE if proposal is None else LARGEST_NAMED
+    sizes = dict(zip(dims, proposal or _proposal(numbers, len(dims), index), strict=True))
     factors = _factors(tuple(dims), tuple(map(tuple, shapes)))
-    if factors is not None and all([math.prod([sizes[k] for k in names]) <= LARGEST_CASE for names in factors]):
+    if factors is not None and all([math.prod([sizes[k] for k in names]) <= most for names in factors]):
         return sizes
     for _ in range(64):
         axes = [[size_of(a, sizes) for a in shape] for shape in shapes]
@@ -104,7 +108,7 @@ def sizes_of(
             sizes = _grown(sizes, [a for shape in shapes for a in shape])
             continue
         largest = max(map(math.prod, axes), default=1)
-        if largest <= LARGEST_CASE:
+        if largest <= most:
             return sizes
         if all(v == 1 for v in sizes.values()):
             return _fitting(sizes, shapes, largest)
@@ -150,18 +154,28 @@ def _grown(sizes: Mapping[str, int], axes: Sequence[str]) -> dict[str, int]:
     return {k: v + 1 for k, v in sizes.items()}
 
 
-def _proposal(numbers: Sequence[float], count: int, index: int | None, named: Sequence[int]) -> list[int]:
-    corners, turn = _corners(count), math.inf if index is None else index
-    if turn < len(corners):
-        return list(corners[int(turn)])
+def _named_proposal(
+    numbers: Sequence[float], count: int, index: int | None, named: Sequence[int]
+) -> list[int] | None:
+    """One size of those that are named: every one in every dimension after the corner cases, then one in 25."""
+    turn = math.inf if index is None else index - len(_corners(count))
+    if not named or not count or turn < 0:
+        return None
+    kind, where, *u = numbers[: count + 2]
+    every = len(named) * count
+    if turn >= min(FIRST_NAMED, every) and kind >= 0.04:
+        return None
+    number = int(turn) if turn < min(FIRST_NAMED, every) else int(where * every)
+    size, at = named[number // count], number % count
+    others = max(1, min(4, LARGEST_CASE // size))
+    return [size if i == at else 1 + int(others * x) for i, x in enumerate(u)]
+
+
+def _proposal(numbers: Sequence[float], count: int, index: int | None) -> list[int]:
+    if index is not None and index < len(_corners(count)):
+        return list(_corners(count)[index])
     kind, where, *u = numbers[: count + 2]
     at = int(where * count)
-    if named and count and (turn < len(corners) + FIRST_NAMED or kind < 0.04):
-        number = int(turn) - len(corners) if turn < len(corners) + FIRST_NAMED else int(where * len(named) * count)
-        if number < len(named) * count:
-            size, at = named[number // count], number % count
-            others = min(4, LARGEST_CASE // size)
-            return [size if i == at else 1 + int(others * x) for i, x in enumerate(u[:count])]
     if kind < 0.30:
         return [1 + int(4 * x) for x in u]
     if kind < 0.88:

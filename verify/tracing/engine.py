@@ -15,8 +15,8 @@ from handgrad.claims import Claim
 from verify.cells.comparison import as_wide, differs
 from verify.drawing.cases import SHRUNK, Case, Structure
 from verify.drawing.draws import Draws
-from verify.drawing.hard_cases import along_binades, among, has_one_shape
-from verify.drawing.sizes import size_of
+from verify.drawing.hard_cases import along_binades, among, has_free_whole_numbers, has_one_shape
+from verify.drawing.sizes import LARGEST_CASE, LARGEST_NAMED, NAMED, size_of
 from verify.programs.arithmetic import native, wide
 from verify.tracing.relations import Sides
 from verify.tracing.trace import Traced, hand_again, trace
@@ -27,6 +27,8 @@ WIDE: dict[Any, str] = {np.float64: "wide-float64", np.longdouble: "wide-longdou
 EVERY = 25
 """One case in so many of an element-wise claim walks the whole range of exponents; one stands at the programs' own
 numbers."""
+ORDINARY = 16
+"""The largest size of those that stand for one that is too large."""
 ROWS = 6
 """Rows of such a case that exact arithmetic looks at, one by one."""
 MOST_CONCRETE, MOST_APART = 24, 8
@@ -54,12 +56,14 @@ class Engine:
     def case(self, index: int, dtype: str) -> Case:
         """The complete case of an index: arguments, then cotangent or tangents."""
         case = self.draws.case(index, dtype)
-        case = self._of_traced_sizes(case, index)
+        case = self._affordable(self._of_traced_sizes(case, index), index)
         complete = self.completed(case)
         if index % EVERY == EVERY - 1 and self.is_element_wise(complete):
             return self.completed(along_binades(self.draws, case))
-        if index % EVERY == EVERY // 2 and (numbers := self._own_numbers(complete)):
-            return self.completed(among(self.draws, case, numbers))
+        if index % EVERY == EVERY // 2:
+            numbers = self._own_numbers(complete)
+            if numbers or has_free_whole_numbers(case.structure):
+                return self.completed(among(self.draws, case, numbers))
         return complete
 
     def _of_traced_sizes(self, case: Case, index: int) -> Case:
@@ -70,6 +74,18 @@ class Engine:
         if len(known) < most or tuple(case.dims.values()) in known or self._whole(at, case.dims):
             return case
         return self.draws.resized(case, dict(zip(case.dims, known[index % len(known)], strict=True)))
+
+    def _affordable(self, case: Case, index: int) -> Case:
+        """The case, at ordinary sizes where a large one would make what is computed of the arguments too large."""
+        if max(case.dims.values(), default=0) < NAMED.start:
+            return case
+        traced = self.formula(case)
+        if traced.largest(case.dims) <= (LARGEST_CASE if traced.factorises else LARGEST_NAMED):
+            return case
+        dims = {k: 1 + size % ORDINARY if size >= NAMED.start else size for k, size in case.dims.items()}
+        if any(size_of(axis, dims) < 1 for leaf in case.structure.leaves for axis in leaf.shape):
+            return case
+        return self._of_traced_sizes(self.draws.resized(case, dims), index)
 
     def _own_numbers(self, case: Case) -> tuple[float, ...]:
         """The numbers that the programs are written with: where a formula branches, it branches at one of them."""

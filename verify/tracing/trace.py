@@ -7,6 +7,7 @@ it (``jax``). ``Traced.engine`` says which.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from verify.drawing.cases import Structure
+from verify.drawing.sizes import size_of
 from verify.programs.linear_algebra import OPERATIONS
 from verify.programs.program import Program, Untranslatable, translate
 from verify.tracing.relations import RULES, Labelled, Sides, StructureMismatch, is_inexact
@@ -84,6 +86,14 @@ class Traced:
         """Whether a side factorises matrices, in LAPACK's hands on a CPU."""
         programs = (self.both, self.primal)
         return any(key[0] in OPERATIONS for p in programs for key in getattr(p, "operations", {}).values())
+
+    def largest(self, dims: Mapping[str, int]) -> int:
+        """Entries of the largest array that a side computes at these sizes, as far as its jaxpr tells."""
+        return max((math.prod(size_of(a, dims) for a in shape) for shape in self._shapes), default=1)
+
+    @cached_property
+    def _shapes(self) -> frozenset[tuple[str, ...]]:
+        return frozenset(s for side in self.sides if hasattr(side, "jaxpr") for s in _shapes_in(side.jaxpr))
 
     @cached_property
     def asks_jax(self) -> bool:
@@ -280,6 +290,17 @@ def _no_numbers(hand: Any, reference: Any) -> str | None:
         if jnp.issubdtype(wanted.dtype, jnp.inexact) and not jnp.issubdtype(got.dtype, jnp.inexact):
             return f"returns {got.dtype} where {wanted.dtype} is wanted: return floating-point numbers"
     return None
+
+
+def _shapes_in(jaxpr: Any) -> Iterator[tuple[str, ...]]:
+    """Of all that is computed, in what it calls, too."""
+    for eqn in jaxpr.eqns:
+        yield from (_shape(v.aval) for v in eqn.outvars if hasattr(v.aval, "shape"))
+        for value in eqn.params.values():
+            for part in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns"):
+                    yield from _shapes_in(inner)
 
 
 def _shape(aval: Any) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ from verify.tracing.engine import Arrays, Engine
 from verify.tracing.trace import HandRaised
 from verify.truth.formula import Examined
 from verify.verdict.findings import Failure, Findings
+from verify.verdict.further_cases import around_thresholds, more_like
 from verify.verdict.shrink import shrink
-from verify.verdict.thresholds import around_thresholds
 
 TOLD = 60
 """Cases that a condition on such results must hold for."""
@@ -49,8 +49,9 @@ def tell_formula(
         known = {id(s) for s, _ in seen.examined}
         more = [s for s in seen.differing if id(s) not in known and s.case.size <= 4096]
         samples += [_sample(engine, s, None, True, True) for s in more[:60]]
-        between = around_thresholds(engine, [s.case for s in seen.differing], [s.case for s in seen.passing])
-        samples += [_sample(engine, s, None, failed, True) for s, failed in between]
+        bad, good = [s.case for s in seen.differing], [s.case for s in seen.passing]
+        further = itertools.chain(around_thresholds(engine, bad, good), more_like(engine, bad))
+        samples += [_sample(engine, s, None, failed, True) for s, failed in further]
     samples += [_sample(engine, s, None, False, True) for s in seen.passing]
     here, examined = min(wrong, key=lambda pair: pair[0].case.size)
     small = shrink(engine, here, examined)
