@@ -6,6 +6,7 @@ are compiled once and kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -85,8 +86,9 @@ def among(draws: Draws, case: Case, numbers: Sequence[float]) -> Case:
 def _whole_among(rng: np.random.Generator, value: np.ndarray, domain: str, numbers: Sequence[float]) -> np.ndarray:
     """Whole numbers of any magnitude, most of them at these, beside them or at their doubles: a single one, or half of
     many. A single one may count turns: it is not made large."""
-    most = MOST_WHOLE if value.ndim else MOST_TURNS
-    drawn = np.exp(rng.uniform(np.log(LEAST_WHOLE), np.log(most), value.shape)).astype(np.int64)
+    most, info = MOST_WHOLE if value.ndim else MOST_TURNS, np.iinfo(value.dtype)
+    largest = math.log(min(most, math.isqrt(info.max)))  # the square of a whole number does not overflow
+    drawn = np.exp(rng.uniform(math.log(LEAST_WHOLE), largest, value.shape)).astype(np.int64)
     wanted = [int(n) for n in numbers if n == int(n) and LEAST_WHOLE < n <= most]
     if wanted:
         own = rng.choice(wanted, value.shape)
@@ -94,7 +96,6 @@ def _whole_among(rng: np.random.Generator, value: np.ndarray, domain: str, numbe
         drawn = np.where(rng.random(value.shape) < 0.75, own, drawn)
     if domain == "real" and value.dtype.kind == "i":
         drawn = rng.choice((-1, 1), value.shape) * drawn
-    info = np.iinfo(value.dtype)
     drawn = np.clip(drawn, max(info.min, -MOST_WHOLE), min(info.max, MOST_WHOLE))
     return np.where(rng.random(value.shape) < (0.5 if value.ndim else 1.0), drawn, value).astype(value.dtype)
 
