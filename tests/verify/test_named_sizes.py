@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 
 from tests.verify.judging import engine_of, judged
 from verify.api import claim_of
-from verify.drawing.sizes import FIRST_NAMED, LARGEST_CASE, draw_sizes, named_sizes
+from verify.drawing.fingerprint import fingerprint
+from verify.drawing.sizes import FIRST_NAMED, LARGEST_CASE, MOST_NAMED, draw_sizes, named_sizes
 from verify.hypotheses.dimension_values import dimension_features
 from verify.verdict.further_cases import around_thresholds
 
@@ -71,8 +72,25 @@ def test_code_that_names_a_size_and_is_right(hand):
 
 def test_the_sizes_that_numbers_name():
     assert named_sizes({3, 512, 32, 5000}) == (513, 1025, 512, 682, 1024, 511)
-    assert named_sizes({40, 2000})[:3] == (41, 2001, 81)
+    assert named_sizes((2000, 40))[:3] == (2001, 41, 4001) and named_sizes((40, 40)) == named_sizes((40,))
+    assert {k - 1 for k in named_sizes(range(100, 200))[:MOST_NAMED]} == set(range(100, 100 + MOST_NAMED))
     assert max(named_sizes(range(10**4))) <= LARGEST_CASE and named_sizes({1, 2, -600}) == ()
+
+
+def test_the_numbers_of_the_hand_written_function_come_first():
+    def reference(x: N) -> Scalar:
+        return jnp.sum(jnp.minimum(x, 400) ** 3)
+
+    found = fingerprint(claim_of(long_rows, reference, "x")).numbers
+    assert {300, 400} <= set(found) and found.index(300) < found.index(400)
+
+
+def test_code_that_cannot_be_looked_into_names_nothing(monkeypatch):
+    def broken(claim):
+        raise RuntimeError
+
+    monkeypatch.setattr("verify.drawing.draws.fingerprint", broken)
+    assert engine_of(claim_of(long_rows, cubes, "x")).draws.named == ()
 
 
 @pytest.mark.parametrize("shapes", [[["n"]], [["m", "n"], ["n", "N"]]], ids=str)

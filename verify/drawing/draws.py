@@ -61,7 +61,10 @@ class Draws:
     @cached_property
     def named(self) -> tuple[int, ...]:
         """Sizes that the claim's code is written with."""
-        return named_sizes(fingerprint(self.claim).numbers)
+        try:
+            return named_sizes(fingerprint(self.claim).numbers)
+        except Exception:  # objects of a library that cannot be looked into
+            return ()
 
     def _number(self) -> int:
         """The claim as a number: its own stream of randomness."""

@@ -30,12 +30,12 @@ _WRAPPED = ("__wrapped__", "func", "fun", "fwd", "bwd", "jvp", "args", "keywords
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The hash of all code that a claim reaches, the user's files among it, and the whole numbers it is written
-    with."""
+    """The hash of all code that a claim reaches, the user's files among it, and the whole numbers it is written with,
+    the hand-written function's own first."""
 
     digest: str
     files: tuple[str, ...]
-    numbers: frozenset[int]
+    numbers: tuple[int, ...]
 
 
 def fingerprint(claim: Claim) -> Fingerprint:
@@ -44,14 +44,14 @@ def fingerprint(claim: Claim) -> Fingerprint:
     for part in (claim.hand, claim.reference, claim.given, claim.wrt, claim.relation, claim.dtypes):
         walk.visit(part)
     walk.note(_tools())
-    return Fingerprint(walk.hash.hexdigest()[:32], tuple(sorted(walk.files)), frozenset(walk.numbers))
+    return Fingerprint(walk.hash.hexdigest()[:32], tuple(sorted(walk.files)), tuple(walk.numbers))
 
 
 class _Walk:
     def __init__(self, module: str):
         self.hash = hashlib.sha256()
         self.files: set[str] = set()
-        self.numbers: set[int] = set()
+        self.numbers: dict[int, None] = {}
         self.own = module.partition(".")[0]
         self._seen: dict[int, Any] = {}
 
@@ -63,7 +63,7 @@ class _Walk:
         if isinstance(value, (str, bytes, int, float, complex, bool, types.NoneType)):
             self.note(type(value).__name__, repr(value))
             if type(value) is int:
-                self.numbers.add(value)
+                self.numbers[value] = None
         elif isinstance(value, np.ndarray | np.generic):
             self.note(value.dtype, value.shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest())
         elif id(value) in self._seen:

@@ -24,6 +24,7 @@ LARGEST_FIXED = 2**27
 
 NAMED = range(33, 2048)
 """Whole numbers in a claim's code that are sizes, perhaps, and are seldom drawn otherwise."""
+MOST_NAMED = 6
 FIRST_NAMED = 12
 """So many of them follow the corner cases: code that orders sizes is traced at few shapes alone."""
 BESIDE_POWERS = (31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257)
@@ -69,8 +70,9 @@ def size_of(text: str, dims: Mapping[str, Any]) -> Any:
 
 def named_sizes(numbers: Iterable[int]) -> tuple[int, ...]:
     """Sizes at which code that is written with these numbers may begin to do something else: a branch on a size, blocks
-    of 512 columns, of which there should be two and a rest. What tells most comes first."""
-    found = sorted(k for k in numbers if k in NAMED)
+    of 512 columns, of which there should be two and a rest. What tells most comes first; of many numbers the first
+    count."""
+    found = [k for k in dict.fromkeys(numbers) if k in NAMED][:MOST_NAMED]
     places = (lambda k: k + 1, lambda k: 2 * k + 1, lambda k: k, lambda k: k + k // 3, lambda k: 2 * k, lambda k: k - 1)
     sizes = (place(k) for place in places for k in found)
     return tuple(dict.fromkeys(size for size in sizes if size <= LARGEST_CASE))
