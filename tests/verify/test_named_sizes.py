@@ -60,9 +60,8 @@ def in_blocks(inside, rest):
     [(long_rows, "n > 300"), (far_entries, "n > 280"), (multiples, "n % 320 == 0"), (in_blocks(2, 3), "n > 511")],
 )
 def test_a_mistake_at_a_size_that_the_code_names(hand, where):
-    for seed in range(3):
-        record = judged(hand, cubes, cases=250, seed=seed)
-        assert record.verdict == "wrong" and f"only where {where}" in record.diagnosis.text, record.diagnosis.text
+    record = judged(hand, cubes, cases=250)
+    assert record.verdict == "wrong" and f"only where {where}" in record.diagnosis.text, record.diagnosis.text
 
 
 @pytest.mark.parametrize("hand", [in_blocks(3, 3), lambda x: x * x * 3 if x.shape[0] > 300 else right(x)])
