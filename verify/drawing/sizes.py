@@ -165,9 +165,10 @@ def _named_proposal(
         return None
     kind, where, *u = numbers[: count + 2]
     every = len(named) * count
-    if turn >= min(FIRST_NAMED, every) and kind >= 0.04:
+    is_first = turn < min(FIRST_NAMED, every)
+    if not is_first and kind >= 0.04:
         return None
-    number = int(turn) if turn < min(FIRST_NAMED, every) else int(where * every)
+    number = int(turn if is_first else where * every)
     size, at = named[number // count], number % count
     others = max(1, min(4, LARGEST_CASE // size))
     return [size if i == at else 1 + int(others * x) for i, x in enumerate(u)]
