@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.verify.records import AGREES, EXAMPLE, HALF, WRONG, claim, record, records
 from verify.records.record import Cell, Counterexample
-from verify.report.entries import MOST_TABULATED, Entry, comparison
+from verify.report.entries import MOST_TABULATED, NOT_ASKED, Entry, comparison
 from verify.report.explain import MEANINGS, SYMBOLS
 from verify.report.html import html_report
 from verify.report.junit import junit_report
@@ -184,7 +184,7 @@ def test_entries_side_by_side():
     assert comparison(special) == [
         Entry("[0]", "nan", "1", "1", "inf", True),
         Entry("[1]", "inf", "inf", "inf", "0", False),
-        Entry("[2]", "1", "1", "nan", "0", False),
+        Entry("[2]", "1", "1", NOT_ASKED, "0", False),
         Entry("[3]", "1+2j", "0+1j", "0+2j", "0.5", False),
     ]
     tree = {"W": [1.0], "b": 2.0}
@@ -196,6 +196,11 @@ def test_entries_side_by_side():
     hand[[7, 150]] = 2.0, 3.0
     many = comparison(replace(EXAMPLE, hand=hand, reference=np.ones(200), oracle=np.ones(200)))
     assert len(many) == MOST_TABULATED and [e.name for e in many[:2]] == ["[150]", "[7]"]
+
+
+def test_an_entry_that_the_oracle_was_not_asked_for():
+    found = comparison(replace(EXAMPLE, hand=[6.0, 3.0], reference=[3.0, 3.0], oracle=[3.0, np.nan]))
+    assert [(e.oracle, e.stands_out) for e in found] == [("3", True), (NOT_ASKED, False)]
 
 
 # Markdown and JUnit

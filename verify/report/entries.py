@@ -13,6 +13,8 @@ from verify.report.numerals import is_complex, number, small
 
 MOST_TABULATED = 40
 """Of more entries those that differ most are shown."""
+NOT_ASKED = "not asked"
+"""The oracle's value where there is none: only entries that differ are looked at."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ def comparison(example: Counterexample, most: int = MOST_TABULATED) -> list[Entr
     return [
         Entry(
             name,
-            *(number(side[name], example.dtype) for side in (hand, reference, oracle)),
+            number(hand[name], example.dtype),
+            number(reference[name], example.dtype),
+            NOT_ASKED if _is_nan(oracle[name]) else number(oracle[name], example.dtype),
             difference=small(gap),
             stands_out=gap > 0 and gap >= largest / 1000,
         )
@@ -65,7 +69,7 @@ def inputs_at(example: Counterexample, entry: Entry) -> list[tuple[str, str]]:
 
 def _gap(hand: Any, *truths: Any) -> float:
     """The relative difference of ``hand`` from the first that is a number; infinite from zero, or where only one is."""
-    truth = next((x for x in truths if x == x and x != "nan"), truths[0])
+    truth = next((x for x in truths if not _is_nan(x)), truths[0])
     try:
         gap = abs(_value(hand) - _value(truth)) / abs(_value(truth))
     except ZeroDivisionError:
@@ -73,6 +77,10 @@ def _gap(hand: Any, *truths: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         return 0.0 if hand == truth else math.inf
     return 0.0 if hand == truth else math.inf if math.isnan(gap) else gap
+
+
+def _is_nan(x: Any) -> bool:
+    return x != x or x == "nan"
 
 
 def _value(x: Any) -> complex:
